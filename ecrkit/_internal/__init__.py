@@ -1,0 +1,1 @@
+"""Helpers shared by all packages; nothing here is public."""

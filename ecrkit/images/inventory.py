@@ -1,0 +1,151 @@
+"""One repository's images and the graph between them: index -> children, subject -> referrers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Self
+
+import attrs
+from typing_extensions import override
+
+from ecrkit.errors import InvalidInput, Problem
+from ecrkit.records import Image, images_from_api
+
+__all__ = ["Inventory"]
+
+
+def _tuple(images: Iterable[Image]) -> tuple[Image, ...]:
+    return tuple(images)
+
+
+def _freeze(children: Mapping[str, Iterable[str]] | None) -> Mapping[str, tuple[str, ...]]:
+    return {k: tuple(v) for k, v in (children or {}).items()}
+
+
+@attrs.frozen(eq=False)
+class Inventory:
+    """Every image of one repository, of every status, with the graph between them.
+
+    `children` maps the digest of an index to the digests of its manifests, as far as they are known: DescribeImages
+    does not tell them, they stand in the index's manifest. Referrers need no manifest: DescribeImages names the
+    subject of each. An index whose children are not known is listed in `opaque_indexes`; whatever depends on the
+    graph says so instead of guessing.
+
+    Example:
+        >>> index, child = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+        >>> details = [
+        ...     {"imageDigest": index, "imageTags": ["v1"], "imagePushedAt": 1767225601.0,
+        ...      "imageManifestMediaType": "application/vnd.oci.image.index.v1+json"},
+        ...     {"imageDigest": child, "imagePushedAt": 1767225600.0},
+        ... ]
+        >>> inventory = Inventory.from_api(details, children={index: [child]})
+        >>> [image.digest == index for image in inventory.parents_of(child)]
+        [True]
+    """
+
+    images: tuple[Image, ...] = attrs.field(converter=_tuple)
+    children: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=_freeze, kw_only=True)
+    repository: str = attrs.field(default="", kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self._by_digest) == len(self.images):
+            return
+        seen: set[str] = set()
+        problems: list[Problem] = []
+        for number, image in enumerate(self.images):
+            if image.digest in seen:
+                problems.append(Problem(f"$.images[{number}]", f"{image.digest} is listed twice"))
+            seen.add(image.digest)
+        raise InvalidInput("not the inventory of one repository", problems)
+
+    @classmethod
+    def from_api(
+        cls,
+        image_details: Iterable[Mapping[str, Any]],
+        *,
+        children: Mapping[str, Iterable[str]] | None = None,
+        repository: str = "",
+    ) -> Self:
+        """Return the inventory of DescribeImages items, as boto3 returns them or the AWS CLI writes them.
+
+        Ask DescribeImages for `imageStatus=ANY`: without the filter it leaves out archived images.
+
+        Raises:
+            InvalidInput: an item is faulty, or a digest is listed twice.
+        """
+        images = images_from_api(image_details)
+        names = {i.repository for i in images if i.repository}
+        if len(names) > 1:
+            raise InvalidInput.single(
+                "not the inventory of one repository", "$.imageDetails", f"several repositories: {sorted(names)[:5]}"
+            )
+        return cls(images, children=children or {}, repository=repository or next(iter(names), ""))
+
+    @cached_property
+    def _by_digest(self) -> Mapping[str, Image]:
+        return {image.digest: image for image in self.images}
+
+    @cached_property
+    def _by_tag(self) -> Mapping[str, Image]:
+        return {name: image for image in self.images for name in image.tags}
+
+    @cached_property
+    def _parents(self) -> Mapping[str, tuple[Image, ...]]:
+        found: dict[str, list[Image]] = {}
+        for parent, children in self.children.items():
+            image = self._by_digest.get(parent)
+            if image is not None:
+                for child in dict.fromkeys(children):
+                    found.setdefault(child, []).append(image)
+        return {k: tuple(v) for k, v in found.items()}
+
+    @cached_property
+    def _referrers(self) -> Mapping[str, tuple[Image, ...]]:
+        found: dict[str, list[Image]] = {}
+        for image in self.images:
+            if image.subject_digest is not None:
+                found.setdefault(image.subject_digest, []).append(image)
+        return {k: tuple(v) for k, v in found.items()}
+
+    @cached_property
+    def opaque_indexes(self) -> tuple[Image, ...]:
+        """Indexes whose children are not known, because their manifest was not read."""
+        return tuple(i for i in self.images if i.is_index and i.digest not in self.children)
+
+    def get(self, digest: str) -> Image | None:
+        """Return the image of that digest, or None."""
+        return self._by_digest.get(digest)
+
+    def by_tag(self, tag: str) -> Image | None:
+        """Return the image that carries the tag, or None."""
+        return self._by_tag.get(tag)
+
+    def children_of(self, digest: str) -> tuple[str, ...]:
+        """Return the digests an index references, also those that are not in the repository; empty if unknown."""
+        return self.children.get(digest, ())
+
+    def parents_of(self, digest: str) -> tuple[Image, ...]:
+        """Return the known indexes of the repository that reference the image."""
+        return self._parents.get(digest, ())
+
+    def referrers_of(self, digest: str) -> tuple[Image, ...]:
+        """Return the images (signatures, SBOMs, attestations) whose subject is the image."""
+        return self._referrers.get(digest, ())
+
+    def __iter__(self) -> Iterator[Image]:
+        return iter(self.images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._by_digest
+
+    def __getitem__(self, digest: str) -> Image:
+        return self._by_digest[digest]
+
+    @override
+    def __repr__(self) -> str:
+        name = self.repository or "repository"
+        return f"<Inventory of {name}: {len(self.images)} images, {len(self.opaque_indexes)} opaque indexes>"

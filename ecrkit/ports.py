@@ -1,0 +1,127 @@
+"""What the domains need from the outside, as protocols.
+
+The gateways of `ecrkit.aws` satisfy them on the real service and on the embedded ECR; a file or a test double can too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+import attrs
+
+from ecrkit.records import Image, LifecyclePolicyText, LifecyclePreview, Progress, RawManifest, Repository
+
+__all__ = [
+    "Clock",
+    "ImageSource",
+    "LifecyclePolicyStore",
+    "Listing",
+    "ManifestSource",
+    "OnProgress",
+    "RepositorySource",
+]
+
+T = TypeVar("T")
+OnProgress = Callable[[Progress], None]
+"""A callback that long work calls with frozen progress values."""
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Where time comes from. Waiters and pacers never read the wall clock themselves."""
+
+    def now(self) -> dt.datetime:
+        """Return the current time in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`."""
+        ...
+
+
+@attrs.frozen
+class Listing(Generic[T]):
+    """A lazy listing: iterate for records, `.pages()` for whole pages, `.all()` for a tuple. Each starts a new walk.
+
+    Example:
+        >>> book = {None: (["a"], "t1"), "t1": ([], "t2"), "t2": (["b"], None)}
+        >>> Listing(book.__getitem__).all()
+        ('a', 'b')
+    """
+
+    _fetch: Callable[[str | None], tuple[list[T], str | None]]
+
+    def pages(self) -> Iterator[list[T]]:
+        """Yield page by page; a page may be empty and still not be the last.
+
+        Raises:
+            RuntimeError: the service handed out a token for the second time; the walk would never end.
+        """
+        token: str | None = None
+        seen: set[str] = set()
+        while True:
+            page, token = self._fetch(token)
+            yield page
+            if not token:
+                return
+            if token in seen:
+                raise RuntimeError("the service repeats a page token; the listing would never end")
+            seen.add(token)
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page
+
+    def all(self) -> tuple[T, ...]:
+        """Return every record."""
+        return tuple(self)
+
+
+class RepositorySource(Protocol):
+    """Where repositories come from."""
+
+    def repositories(self) -> Iterable[Repository]:
+        """Return every repository of the registry."""
+        ...
+
+
+class ImageSource(Protocol):
+    """Where the images of a repository come from."""
+
+    def images(self, repository: str) -> Iterable[Image]:
+        """Return every image of the repository, of every status: active, archived and being restored."""
+        ...
+
+
+class ManifestSource(Protocol):
+    """Where manifests come from."""
+
+    def manifests(self, repository: str, digests: Iterable[str]) -> Mapping[str, RawManifest]:
+        """Return the manifests by digest. A digest that could not be read is absent from the answer."""
+        ...
+
+
+class LifecyclePolicyStore(Protocol):
+    """Reads and writes a repository's lifecycle policy, and runs ECR's own preview."""
+
+    def lifecycle_policy(self, repository: str) -> LifecyclePolicyText | None:
+        """Return the live policy, or None when the repository has none."""
+        ...
+
+    def put_lifecycle_policy(self, repository: str, text: str) -> None:
+        """Replace the live policy; ECR starts to act on it within 24 hours."""
+        ...
+
+    def start_lifecycle_preview(self, repository: str, text: str | None = None) -> None:
+        """Start ECR's preview of `text`, or of the live policy; it stores nothing."""
+        ...
+
+    def lifecycle_preview(self, repository: str) -> LifecyclePreview:
+        """Return the state of the last preview, with every page of its results."""
+        ...

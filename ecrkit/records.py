@@ -1,0 +1,327 @@
+"""What ECR says, as frozen records: images, repositories, manifests, lifecycle previews.
+
+Records hold what the API answered and nothing that ecrkit concluded. Values of enums stay text, so a status that a
+newer service sends is kept and not refused. Times are aware UTC, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from sys import intern
+from typing import Any, Final, Literal
+
+import attrs
+from typing_extensions import override
+
+from ecrkit._internal.jsonio import Record
+from ecrkit._internal.times import parse_time
+from ecrkit.errors import InvalidInput, Problem
+
+__all__ = [
+    "Image",
+    "LifecyclePolicyText",
+    "LifecyclePreview",
+    "PreviewResult",
+    "Progress",
+    "RawManifest",
+    "Repository",
+    "ScanSummary",
+    "StorageClass",
+    "images_from_api",
+]
+
+StorageClass = Literal["standard", "archive"]
+
+_INDEX_MEDIA_TYPES: Final = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    }
+)
+
+
+@attrs.frozen(kw_only=True)
+class ScanSummary(Record):
+    """The scan status and counts that DescribeImages carries for an image.
+
+    The new native scan and enhanced scanning do not fill it, so its absence says nothing about an image.
+    """
+
+    status: str | None = None
+    description: str | None = None
+    completed_at: dt.datetime | None = None
+    counts: Mapping[str, int] = attrs.field(factory=dict, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class Image(Record):
+    """One image (one digest) of a repository, as DescribeImages tells it.
+
+    `size` is `imageSizeInBytes`: config plus layers, compressed, without the manifest; for an index it is the largest
+    of its manifests, not their sum. `status` is ACTIVE, ARCHIVED, ACTIVATING, or what a newer service says.
+    Source: ECR API reference, ImageDetail.
+
+    Example:
+        >>> image = Image.from_api({"imageDigest": "sha256:" + "a" * 64, "imagePushedAt": 1767225600.0})
+        >>> image.pushed_at.isoformat(), image.tags, image.storage_class
+        ('2026-01-01T00:00:00+00:00', (), 'standard')
+    """
+
+    digest: str
+    pushed_at: dt.datetime
+    tags: tuple[str, ...] = ()
+    repository: str = ""
+    registry_id: str = ""
+    size: int | None = None
+    status: str = "ACTIVE"
+    manifest_media_type: str | None = None
+    artifact_media_type: str | None = None
+    last_pulled_at: dt.datetime | None = None
+    last_archived_at: dt.datetime | None = None
+    last_activated_at: dt.datetime | None = None
+    subject_digest: str | None = None
+    scan: ScanSummary | None = None
+
+    @property
+    def storage_class(self) -> StorageClass:
+        """The storage class that lifecycle rules see: `archive` for ARCHIVED and ACTIVATING, else `standard`.
+
+        An image that is being restored is still archived and not pullable (ECR user guide, archiving images); how a
+        lifecycle policy treats it is not documented.
+        """
+        return "archive" if self.status in ("ARCHIVED", "ACTIVATING") else "standard"
+
+    @property
+    def is_index(self) -> bool:
+        """Whether the manifest is an OCI index or a Docker manifest list."""
+        return self.manifest_media_type in _INDEX_MEDIA_TYPES
+
+    @classmethod
+    def from_api(cls, detail: Mapping[str, Any], *, path: str = "$") -> Image:
+        """Return the record of one `imageDetails` item, as boto3 returns it or the AWS CLI writes it.
+
+        Members that ecrkit does not know are ignored.
+
+        Raises:
+            InvalidInput: a member is missing or of the wrong kind; `problems` names each with its JSON path.
+        """
+        try:
+            digest = detail["imageDigest"]
+            pushed = detail["imagePushedAt"]
+            get = detail.get
+            pulled, archived, activated = get("lastRecordedPullTime"), get("lastArchivedAt"), get("lastActivatedAt")
+            media, artifact = get("imageManifestMediaType"), get("artifactMediaType")
+            tags, size, subject = get("imageTags"), get("imageSizeInBytes"), get("subjectManifestDigest")
+            status, scan = get("imageStatus"), get("imageScanStatus") or get("imageScanFindingsSummary")
+            if not _plausible(digest, tags, size, subject):
+                raise ValueError("implausible")
+            return cls(
+                digest=digest,
+                pushed_at=parse_time(pushed),
+                tags=tuple(tags) if tags else (),
+                repository=intern(get("repositoryName") or ""),
+                registry_id=intern(get("registryId") or ""),
+                size=size,
+                status=intern(status) if status else "ACTIVE",
+                manifest_media_type=intern(media) if media else None,
+                artifact_media_type=intern(artifact) if artifact else None,
+                last_pulled_at=None if pulled is None else parse_time(pulled),
+                last_archived_at=None if archived is None else parse_time(archived),
+                last_activated_at=None if activated is None else parse_time(activated),
+                subject_digest=subject or None,
+                scan=_scan_summary(detail) if scan else None,
+            )
+        except (KeyError, ValueError, TypeError, AttributeError):
+            # The happy path above stays free of bookkeeping; a bad record is walked again to name every fault.
+            raise InvalidInput("not an image of DescribeImages", _image_problems(detail, path)) from None
+
+    @override
+    def __str__(self) -> str:
+        return f"{','.join(self.tags) or 'untagged'}@{self.digest[:19]}"
+
+
+def _plausible(digest: object, tags: object, size: object, subject: object) -> bool:
+    return (
+        isinstance(digest, str)
+        and digest[:7] == "sha256:"
+        and len(digest) == 71
+        and (tags is None or (isinstance(tags, list | tuple) and all(isinstance(t, str) for t in tags)))
+        and (size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0))
+        and (subject is None or isinstance(subject, str))
+    )
+
+
+def _scan_summary(detail: Mapping[str, Any]) -> ScanSummary:
+    status = detail.get("imageScanStatus") or {}
+    summary = detail.get("imageScanFindingsSummary") or {}
+    completed = summary.get("imageScanCompletedAt")
+    return ScanSummary(
+        status=status.get("status"),
+        description=status.get("description"),
+        completed_at=None if completed is None else parse_time(completed),
+        counts=dict(summary.get("findingSeverityCounts") or {}),
+    )
+
+
+def _image_problems(detail: object, path: str) -> list[Problem]:
+    if not isinstance(detail, Mapping):
+        return [Problem(path, f"must be an object of DescribeImages, not {type(detail).__name__}")]
+    problems: list[Problem] = []
+    digest = detail.get("imageDigest")
+    if digest is None:
+        problems.append(Problem(f"{path}.imageDigest", "is missing; is this the output of describe-images?"))
+    elif not isinstance(digest, str) or digest[:7] != "sha256:" or len(digest) != 71:
+        problems.append(Problem(f"{path}.imageDigest", f"must be 'sha256:' and 64 hex digits, not {digest!r:.80}"))
+    if detail.get("imagePushedAt") is None:
+        problems.append(
+            Problem(f"{path}.imagePushedAt", "is missing; list-images does not carry it, describe-images does")
+        )
+    for name in ("imagePushedAt", "lastRecordedPullTime", "lastArchivedAt", "lastActivatedAt"):
+        value = detail.get(name)
+        if value is not None:
+            try:
+                parse_time(value)
+            except ValueError as fault:
+                problems.append(Problem(f"{path}.{name}", str(fault)))
+    tags = detail.get("imageTags")
+    if tags is not None and not (isinstance(tags, list | tuple) and all(isinstance(t, str) for t in tags)):
+        problems.append(Problem(f"{path}.imageTags", "must be a list of strings"))
+    size = detail.get("imageSizeInBytes")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+        problems.append(Problem(f"{path}.imageSizeInBytes", f"must be a number of bytes, not {size!r:.40}"))
+    for name in (
+        "repositoryName", "registryId", "imageStatus", "imageManifestMediaType", "artifactMediaType",
+        "subjectManifestDigest",
+    ):  # fmt: skip
+        if not isinstance(detail.get(name) or "", str):
+            problems.append(Problem(f"{path}.{name}", "must be a string"))
+    for name in ("imageScanStatus", "imageScanFindingsSummary"):
+        if not isinstance(detail.get(name) or {}, Mapping):
+            problems.append(Problem(f"{path}.{name}", "must be an object"))
+    return problems or [Problem(path, "is no image of DescribeImages")]
+
+
+def images_from_api(details: Iterable[Mapping[str, Any]], *, path: str = "$.imageDetails") -> tuple[Image, ...]:
+    """Return the records of many `imageDetails` items.
+
+    Raises:
+        InvalidInput: any item is faulty; `problems` names the faults of the first hundred faulty items.
+    """
+    images: list[Image] = []
+    problems: list[Problem] = []
+    for number, detail in enumerate(details):
+        try:
+            images.append(Image.from_api(detail, path=f"{path}[{number}]"))
+        except InvalidInput as fault:
+            problems.extend(fault.problems)
+            if len(problems) >= 100:
+                break
+    if problems:
+        raise InvalidInput("not a list of images as DescribeImages gives it", problems)
+    return tuple(images)
+
+
+@attrs.frozen(kw_only=True)
+class Repository(Record):
+    """One private repository, as DescribeRepositories tells it (ECR API reference, Repository)."""
+
+    name: str
+    arn: str
+    registry_id: str
+    uri: str
+    created_at: dt.datetime
+    tag_mutability: str = "MUTABLE"
+    mutability_exclusions: tuple[str, ...] = ()
+    scan_on_push: bool = False
+    encryption_type: str = "AES256"
+    kms_key: str | None = None
+
+    @classmethod
+    def from_api(cls, raw: Mapping[str, Any], *, path: str = "$") -> Repository:
+        """Return the record of one `repositories` item.
+
+        Raises:
+            InvalidInput: a required member is missing or of the wrong kind.
+        """
+        problems = [
+            Problem(f"{path}.{name}", "must be a string")
+            for name in ("repositoryName", "repositoryArn", "registryId", "repositoryUri")
+            if not isinstance(raw.get(name), str)
+        ]
+        created: dt.datetime | None = None
+        try:
+            created = parse_time(raw.get("createdAt"))
+        except ValueError as fault:
+            problems.append(Problem(f"{path}.createdAt", str(fault)))
+        if problems or created is None:
+            raise InvalidInput("not a repository of DescribeRepositories", problems)
+        encryption = raw.get("encryptionConfiguration") or {}
+        return cls(
+            name=raw["repositoryName"],
+            arn=raw["repositoryArn"],
+            registry_id=intern(raw["registryId"]),
+            uri=raw["repositoryUri"],
+            created_at=created,
+            tag_mutability=raw.get("imageTagMutability") or "MUTABLE",
+            mutability_exclusions=tuple(f["filter"] for f in raw.get("imageTagMutabilityExclusionFilters") or ()),
+            scan_on_push=bool((raw.get("imageScanningConfiguration") or {}).get("scanOnPush")),
+            encryption_type=encryption.get("encryptionType") or "AES256",
+            kms_key=encryption.get("kmsKey"),
+        )
+
+    @override
+    def __str__(self) -> str:
+        return self.uri
+
+
+@attrs.frozen(kw_only=True)
+class RawManifest(Record):
+    """A manifest exactly as BatchGetImage returned it: the text whose UTF-8 bytes hash to `digest`."""
+
+    digest: str
+    media_type: str
+    text: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class LifecyclePolicyText(Record):
+    """A repository's live lifecycle policy, as GetLifecyclePolicy returns it."""
+
+    repository: str
+    text: str
+    last_evaluated_at: dt.datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PreviewResult(Record):
+    """One image that ECR's own preview would act on."""
+
+    digest: str
+    tags: tuple[str, ...] = ()
+    pushed_at: dt.datetime | None = None
+    action: str = "EXPIRE"
+    target_storage_class: str | None = None
+    rule_priority: int = 0
+    storage_class: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LifecyclePreview(Record):
+    """ECR's own lifecycle preview: its status, and the images it would act on. Kept images are never listed."""
+
+    repository: str
+    status: str
+    policy_text: str
+    results: tuple[PreviewResult, ...] = ()
+    expiring_count: int | None = None
+    transitioning_count: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Progress(Record):
+    """How far long work is: `done` of `total` (None when not known yet) of `what`."""
+
+    done: int
+    total: int | None = None
+    what: str = ""
