@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
+from ecrkit.errors import AwsCallFailed
 from ecrkit.records import Image, LifecyclePolicyText, LifecyclePreview, Progress, RawManifest, Repository
 
 __all__ = [
@@ -61,7 +62,7 @@ class Listing(Generic[T]):
         """Yield page by page; a page may be empty and still not be the last.
 
         Raises:
-            RuntimeError: the service handed out a token for the second time; the walk would never end.
+            AwsCallFailed: the service handed out a token for the second time; the walk would never end.
         """
         token: str | None = None
         seen: set[str] = set()
@@ -71,7 +72,11 @@ class Listing(Generic[T]):
             if not token:
                 return
             if token in seen:
-                raise RuntimeError("the service repeats a page token; the listing would never end")
+                raise AwsCallFailed(
+                    "the service repeats a page token; the listing would never end",
+                    operation="listing",
+                    code="RepeatedPageToken",
+                )
             seen.add(token)
 
     def __iter__(self) -> Iterator[T]:

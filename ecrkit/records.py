@@ -7,6 +7,7 @@ newer service sends is kept and not refused. Times are aware UTC, sizes are byte
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping
 from sys import intern
 from typing import Any, Final, Literal
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 StorageClass = Literal["standard", "archive"]
+"""The two storage classes that a lifecycle rule can name."""
+
+_is_digest: Final = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
 
 _INDEX_MEDIA_TYPES: Final = frozenset(
     {
@@ -144,8 +148,7 @@ class Image(Record):
 def _plausible(digest: object, tags: object, size: object, subject: object) -> bool:
     return (
         isinstance(digest, str)
-        and digest[:7] == "sha256:"
-        and len(digest) == 71
+        and _is_digest(digest) is not None
         and (tags is None or (isinstance(tags, list | tuple) and all(isinstance(t, str) for t in tags)))
         and (size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0))
         and (subject is None or isinstance(subject, str))
@@ -156,12 +159,50 @@ def _scan_summary(detail: Mapping[str, Any]) -> ScanSummary:
     status = detail.get("imageScanStatus") or {}
     summary = detail.get("imageScanFindingsSummary") or {}
     completed = summary.get("imageScanCompletedAt")
+    counts = dict(summary.get("findingSeverityCounts") or {})
+    if not all(type(n) is int for n in counts.values()):
+        raise ValueError("implausible")
     return ScanSummary(
         status=status.get("status"),
         description=status.get("description"),
         completed_at=None if completed is None else parse_time(completed),
-        counts=dict(summary.get("findingSeverityCounts") or {}),
+        counts=counts,
     )
+
+
+def _scan_problems(detail: Mapping[str, Any], path: str) -> list[Problem]:
+    problems = [
+        Problem(f"{path}.{name}", "must be an object")
+        for name in ("imageScanStatus", "imageScanFindingsSummary")
+        if not isinstance(detail.get(name) or {}, Mapping)
+    ]
+    summary = detail.get("imageScanFindingsSummary") or {}
+    if not isinstance(summary, Mapping):
+        return problems
+    here = f"{path}.imageScanFindingsSummary"
+    problems += _time_problems(summary, ("imageScanCompletedAt",), here)
+    counts = summary.get("findingSeverityCounts") or {}
+    if not isinstance(counts, Mapping):
+        problems.append(Problem(f"{here}.findingSeverityCounts", "must be an object"))
+    else:
+        problems += [
+            Problem(f"{here}.findingSeverityCounts.{name}", f"must be a number, not {n!r:.40}")
+            for name, n in counts.items()
+            if type(n) is not int
+        ]
+    return problems
+
+
+def _time_problems(detail: Mapping[str, Any], names: Iterable[str], path: str) -> list[Problem]:
+    problems: list[Problem] = []
+    for name in names:
+        value = detail.get(name)
+        if value is not None:
+            try:
+                parse_time(value)
+            except ValueError as fault:
+                problems.append(Problem(f"{path}.{name}", str(fault)))
+    return problems
 
 
 def _image_problems(detail: object, path: str) -> list[Problem]:
@@ -171,19 +212,14 @@ def _image_problems(detail: object, path: str) -> list[Problem]:
     digest = detail.get("imageDigest")
     if digest is None:
         problems.append(Problem(f"{path}.imageDigest", "is missing; is this the output of describe-images?"))
-    elif not isinstance(digest, str) or digest[:7] != "sha256:" or len(digest) != 71:
+    elif not isinstance(digest, str) or not _is_digest(digest):
         problems.append(Problem(f"{path}.imageDigest", f"must be 'sha256:' and 64 hex digits, not {digest!r:.80}"))
     if detail.get("imagePushedAt") is None:
         problems.append(
             Problem(f"{path}.imagePushedAt", "is missing; list-images does not carry it, describe-images does")
         )
-    for name in ("imagePushedAt", "lastRecordedPullTime", "lastArchivedAt", "lastActivatedAt"):
-        value = detail.get(name)
-        if value is not None:
-            try:
-                parse_time(value)
-            except ValueError as fault:
-                problems.append(Problem(f"{path}.{name}", str(fault)))
+    times = ("imagePushedAt", "lastRecordedPullTime", "lastArchivedAt", "lastActivatedAt")
+    problems += _time_problems(detail, times, path)
     tags = detail.get("imageTags")
     if tags is not None and not (isinstance(tags, list | tuple) and all(isinstance(t, str) for t in tags)):
         problems.append(Problem(f"{path}.imageTags", "must be a list of strings"))
@@ -196,9 +232,7 @@ def _image_problems(detail: object, path: str) -> list[Problem]:
     ):  # fmt: skip
         if not isinstance(detail.get(name) or "", str):
             problems.append(Problem(f"{path}.{name}", "must be a string"))
-    for name in ("imageScanStatus", "imageScanFindingsSummary"):
-        if not isinstance(detail.get(name) or {}, Mapping):
-            problems.append(Problem(f"{path}.{name}", "must be an object"))
+    problems += _scan_problems(detail, path)
     return problems or [Problem(path, "is no image of DescribeImages")]
 
 
@@ -206,7 +240,8 @@ def images_from_api(details: Iterable[Mapping[str, Any]], *, path: str = "$.imag
     """Return the records of many `imageDetails` items.
 
     Raises:
-        InvalidInput: any item is faulty; `problems` names the faults of the first hundred faulty items.
+        InvalidInput: any item is faulty; `problems` names every fault, item by item, and stops with the item that
+            brings them to a hundred.
     """
     images: list[Image] = []
     problems: list[Problem] = []
@@ -244,17 +279,8 @@ class Repository(Record):
         Raises:
             InvalidInput: a required member is missing or of the wrong kind.
         """
-        problems = [
-            Problem(f"{path}.{name}", "must be a string")
-            for name in ("repositoryName", "repositoryArn", "registryId", "repositoryUri")
-            if not isinstance(raw.get(name), str)
-        ]
-        created: dt.datetime | None = None
-        try:
-            created = parse_time(raw.get("createdAt"))
-        except ValueError as fault:
-            problems.append(Problem(f"{path}.createdAt", str(fault)))
-        if problems or created is None:
+        problems = _repository_problems(raw, path)
+        if problems:
             raise InvalidInput("not a repository of DescribeRepositories", problems)
         encryption = raw.get("encryptionConfiguration") or {}
         return cls(
@@ -262,7 +288,7 @@ class Repository(Record):
             arn=raw["repositoryArn"],
             registry_id=intern(raw["registryId"]),
             uri=raw["repositoryUri"],
-            created_at=created,
+            created_at=parse_time(raw["createdAt"]),
             tag_mutability=raw.get("imageTagMutability") or "MUTABLE",
             mutability_exclusions=tuple(f["filter"] for f in raw.get("imageTagMutabilityExclusionFilters") or ()),
             scan_on_push=bool((raw.get("imageScanningConfiguration") or {}).get("scanOnPush")),
@@ -273,6 +299,36 @@ class Repository(Record):
     @override
     def __str__(self) -> str:
         return self.uri
+
+
+def _repository_problems(raw: object, path: str) -> list[Problem]:
+    if not isinstance(raw, Mapping):
+        return [Problem(path, f"must be an object of DescribeRepositories, not {type(raw).__name__}")]
+    problems = [
+        Problem(f"{path}.{name}", "must be a string")
+        for name in ("repositoryName", "repositoryArn", "registryId", "repositoryUri")
+        if not isinstance(raw.get(name), str)
+    ]
+    if raw.get("createdAt") is None:
+        problems.append(Problem(f"{path}.createdAt", "is missing; is this the output of describe-repositories?"))
+    problems += _time_problems(raw, ("createdAt",), path)
+    if not isinstance(raw.get("imageTagMutability") or "", str):
+        problems.append(Problem(f"{path}.imageTagMutability", "must be a string"))
+    problems += [
+        Problem(f"{path}.{name}", "must be an object")
+        for name in ("encryptionConfiguration", "imageScanningConfiguration")
+        if not isinstance(raw.get(name) or {}, Mapping)
+    ]
+    filters = raw.get("imageTagMutabilityExclusionFilters") or ()
+    if not isinstance(filters, list | tuple):
+        problems.append(Problem(f"{path}.imageTagMutabilityExclusionFilters", "must be a list"))
+    else:
+        problems += [
+            Problem(f"{path}.imageTagMutabilityExclusionFilters[{n}].filter", "must be a string")
+            for n, item in enumerate(filters)
+            if not isinstance(item, Mapping) or not isinstance(item.get("filter"), str)
+        ]
+    return problems
 
 
 @attrs.frozen(kw_only=True)

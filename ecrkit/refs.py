@@ -41,7 +41,7 @@ _REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
-_REGION: Final = re.compile(r"[a-z]{2,5}(?:-[a-z]+)+-[0-9]{1,2}")
+_REGION: Final = re.compile(r"[a-z]{2,5}(?:-[a-z]{1,16}){1,3}-[0-9]{1,2}")
 
 _MAX_REPOSITORY: Final = 256
 _MAX_PUBLIC_REPOSITORY: Final = 205
@@ -342,7 +342,10 @@ class ImageRef:
                 problems.append(Problem("host", f"{_shown(host_text)}: {found}"))
             else:
                 registry = RegistryHost(account=found[0], region=found[1], fips=found[2], dual_stack=found[3])
-        if fault := _repository_fault(path):
+        if host_text is None and not isinstance(_host_fault_or_parts(path), str):
+            # ECR's own grammar would take a host for a name; nobody means that.
+            problems.append(Problem("repository", f"{_shown(path)} is a registry host; the repository is missing"))
+        elif fault := _repository_fault(path):
             problems.append(Problem("repository", f"{_shown(path)}: {fault}"))
         elif registry is not None and registry.public and len(path) > _MAX_PUBLIC_REPOSITORY:
             problems.append(Problem("repository", f"ECR Public names have at most {_MAX_PUBLIC_REPOSITORY} characters"))
@@ -448,11 +451,11 @@ class ImageRef:
 
     def in_registry(self, host: RegistryHost) -> Self:
         """Return the same repository, tag and digest in the registry `host`."""
-        return attrs.evolve(self, registry=host)
+        return attrs.evolve(self, registry=host, form="uri")
 
     @override
     def __str__(self) -> str:
-        if self._form == "arn" and self.tag is None and self.registry is not None:
+        if self._form == "arn" and self.tag is None and self.registry is not None and not self.registry.public:
             suffix = f"/{self.digest}" if self.digest is not None else ""
             return self.arn + suffix
         return self.uri

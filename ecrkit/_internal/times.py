@@ -20,9 +20,12 @@ def parse_time(value: object) -> dt.datetime:
         ValueError: not a time, or a time without zone. A naive time is refused, since nobody can know its zone.
     """
     if isinstance(value, dt.datetime):
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise ValueError(f"time without zone: {value.isoformat()}; give it a zone, for example UTC")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError(f"not a time that UTC can express: {value.isoformat()}") from None
     if isinstance(value, bool):
         raise ValueError(f"not a time: {value!r}")
     if isinstance(value, int | float):
@@ -45,6 +48,6 @@ def iso(value: dt.datetime) -> str:
 
 def require_aware(value: dt.datetime, name: str) -> dt.datetime:
     """Return `value` in UTC; raise ValueError naming the argument when it has no zone."""
-    if value.tzinfo is None:
+    if value.utcoffset() is None:
         raise ValueError(f"{name} has no time zone: {value.isoformat()}; pass an aware datetime, for example in UTC")
     return value.astimezone(UTC)
