@@ -81,6 +81,9 @@ class TestMixesAreRefused:
             (f"{ACCOUNT}.dkr.ecr.eusc-de-east-1.amazonaws.com", "ends in .amazonaws.eu"),
             (f"{ACCOUNT}.dkr.ecr_fips.us-west-2.amazonaws.com", "an ECR host is"),
             (f"{ACCOUNT}.dkr.ecr-public.us-west-2.amazonaws.com", "an ECR host is"),
+            (f"{ACCOUNT}.dkr.ecr.us-west-2.evil.amazonaws.com", "not in .evil.amazonaws.com"),
+            (f"https://{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com", "leave out the scheme"),
+            (f"{ACCOUNT}.DKR.ecr.us-west-2.amazonaws.com", "written in lower case"),
         ],
     )
     def test_mix_is_refused_with_the_right_form(self, text: str, why: str) -> None:

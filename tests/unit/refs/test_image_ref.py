@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import attrs
 import pytest
 
 from ecrkit.errors import InvalidReference
@@ -154,6 +155,10 @@ class TestArn:
         assert str(ref.in_registry(RegistryHost.parse("public.ecr.aws"))) == "public.ecr.aws/app"
         fips = RegistryHost.private(ACCOUNT, "us-west-2", fips=True)
         assert str(ref.in_registry(fips)) == f"{ACCOUNT}.dkr.ecr-fips.us-west-2.amazonaws.com/app"
+
+    def test_evolved_to_a_public_registry_it_prints_as_uri(self) -> None:
+        ref = ImageRef.parse(f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/app")
+        assert str(attrs.evolve(ref, registry=RegistryHost.parse("public.ecr.aws"))) == "public.ecr.aws/app"
 
     @pytest.mark.parametrize(
         ("text", "expected"),
