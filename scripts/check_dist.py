@@ -1,6 +1,6 @@
 """Check built packages: metadata, contents, and the wheel's import in a clean environment outside the checkout.
 
-    python scripts/check_dist.py dist
+Run it as `python scripts/check_dist.py dist`.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def sdist_faults(path: Path) -> list[str]:
         names = [n.partition("/")[2] for n in sdist.getnames()]
     tops = {n.partition("/")[0] for n in names if n}
     wanted = {
-        "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "benchmarks", "docs", "ecrkit",
-        "mkdocs.yml", "pyproject.toml", "requirements", "scripts", "tests",
+        "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "benchmarks", "docs",
+        "ecrkit", "mkdocs.yml", "pyproject.toml", "requirements", "scripts", "tests",
     }  # fmt: skip
     faults = [f"{n} is missing from the sdist" for n in sorted(wanted - tops)]
     faults += [f"stray {n} in the sdist" for n in sorted(tops - wanted - {".gitignore"})]
@@ -74,11 +74,10 @@ def import_from_wheel(path: Path) -> None:
         home = Path(folder) / "env"
         venv.create(home, with_pip=True)
         python = home / "bin" / "python"
-        run = {"cwd": folder, "check": True, "env": {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}}
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", path.resolve()], **run
-        )
-        subprocess.run([python, "-W", "error", "-c", PROBE], **run)
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", path.resolve()]
+        for command in (install, [python, "-W", "error", "-c", PROBE]):
+            subprocess.run(command, cwd=folder, env=env, check=True)
 
 
 def main(folder: str) -> int:
