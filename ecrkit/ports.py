@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -16,15 +16,21 @@ from ecrkit.records import Image, LifecyclePolicyText, LifecyclePreview, Progres
 
 __all__ = [
     "Clock",
+    "FanOut",
+    "FindingSource",
     "ImageSource",
+    "InspectorSource",
     "LifecyclePolicyStore",
     "Listing",
     "ManifestSource",
     "OnProgress",
     "RepositorySource",
+    "ScanningConfigurationStore",
+    "TagSource",
 ]
 
 T = TypeVar("T")
+R = TypeVar("R")
 OnProgress = Callable[[Progress], None]
 """A callback that long work calls with frozen progress values."""
 
@@ -129,4 +135,56 @@ class LifecyclePolicyStore(Protocol):
 
     def lifecycle_preview(self, repository: str) -> LifecyclePreview:
         """Return the state of the last preview, with every page of its results."""
+        ...
+
+
+class FindingSource(Protocol):
+    """Where scan results come from, and where scans are started (DescribeImageScanFindings, StartImageScan)."""
+
+    def scan_pages(self, repository: str, image: str) -> Iterable[Mapping[str, Any]]:
+        """Return every page of the scan result of an image, named by its digest (`sha256:...`) or a tag."""
+        ...
+
+    def start_scan(self, repository: str, image: str) -> None:
+        """Start a basic scan of the image."""
+        ...
+
+
+class InspectorSource(Protocol):
+    """Where Inspector's own view of images comes from (ListFindings, ListCoverage)."""
+
+    def inspector_findings(self, repository: str, digest: str) -> Iterable[Mapping[str, Any]]:
+        """Return every finding of the image, of every status."""
+        ...
+
+    def inspector_coverage(self, repository: str, digest: str) -> Mapping[str, Any] | None:
+        """Return the image's entry of ListCoverage, or None when Inspector does not know the image."""
+        ...
+
+
+class TagSource(Protocol):
+    """Where tags are resolved."""
+
+    def digest_of(self, repository: str, tag: str) -> str | None:
+        """Return the digest that the tag names now, or None when there is no such tag."""
+        ...
+
+
+class FanOut(Protocol):
+    """Runs the same work for many items, several at a time and paced as its owner sees fit."""
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+        """Yield each item with its result, in the order in which they finish."""
+        ...
+
+
+class ScanningConfigurationStore(Protocol):
+    """Reads and writes the registry scanning configuration."""
+
+    def scanning_configuration(self) -> Mapping[str, Any]:
+        """Return the answer of GetRegistryScanningConfiguration."""
+        ...
+
+    def put_scanning_configuration(self, configuration: Mapping[str, Any]) -> None:
+        """Replace the configuration; the mapping holds `scanType` and `rules`."""
         ...

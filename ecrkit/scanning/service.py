@@ -1,0 +1,342 @@
+"""Scanning as a service over ports: wait for a result, read many, judge them, resolving tags and indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+
+import attrs
+
+from ecrkit._internal.clock import SystemClock
+from ecrkit.errors import (
+    AwsCallFailed,
+    Denied,
+    EcrkitError,
+    InvalidReference,
+    NotFound,
+    Throttled,
+    Unavailable,
+    WaitExpired,
+    WaitFailed,
+)
+from ecrkit.ports import Clock, FanOut, FindingSource, InspectorSource, ManifestSource, OnProgress, TagSource
+from ecrkit.records import Progress
+from ecrkit.refs import ImageRef
+from ecrkit.scanning.findings import ScanReport
+from ecrkit.scanning.platforms import ImageScan, IndexChild, index_children
+from ecrkit.scanning.readiness import Observation, ObservationKind, ScanWait, WaitStep, step
+
+__all__ = ["ScanningService"]
+
+_DEEPEST: Final = 3
+"""Indexes within indexes are followed so far; deeper ones are reported, not followed."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _OneByOne:
+    """Runs the work in order in this thread; the fan-out of whoever gives none."""
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+        for item in items:
+            yield item, work(item)
+
+
+@attrs.frozen(kw_only=True)
+class ScanningService:
+    """Reads scan results through ports.
+
+    `source` answers DescribeImageScanFindings. `tags` and `manifests` resolve tags and indexes: without `tags` a
+    reference needs a digest, without `manifests` an index cannot be told from an image without a scan. `inspector`
+    adds EPSS, exploits and in-use counts. `fan_out` runs many questions at once and paces them. `scan_type` is the
+    registry's (BASIC or ENHANCED), when known.
+    """
+
+    source: FindingSource
+    tags: TagSource | None = None
+    manifests: ManifestSource | None = None
+    inspector: InspectorSource | None = None
+    fan_out: FanOut = attrs.field(factory=_OneByOne)
+    clock: Clock = attrs.field(factory=SystemClock)
+    scan_type: str | None = None
+
+    def resolve(self, ref: str | ImageRef) -> ImageScan:
+        """Return what the reference stands for, with a report that says "no scan" for every platform image.
+
+        An index is resolved to its platform images, through nested indexes; attestations are skipped and listed.
+
+        Raises:
+            InvalidReference: the reference has neither tag nor digest, or a tag and this service has no tag source.
+            NotFound: there is no such tag.
+            AwsCallFailed: AWS refused a call.
+        """
+        parsed = ImageRef.parse(ref) if isinstance(ref, str) else ref
+        repository, digest, tag = str(parsed.repository), parsed.digest, parsed.tag
+        if digest is None:
+            if tag is None:
+                raise InvalidReference.single("no image", str(parsed), "name a tag or a digest")
+            if self.tags is None:
+                raise InvalidReference.single("no digest", str(parsed), "this service resolves no tags")
+            found = self.tags.digest_of(repository, tag)
+            if found is None:
+                raise NotFound(
+                    f"there is no tag {tag} in {repository}", operation="DescribeImages", code="ImageNotFoundException"
+                )
+            digest_text = found
+        else:
+            digest_text = digest
+        base = ImageScan(repository=repository, digest=digest_text, tag=tag)
+        children = self._children(repository, digest_text)
+        if children is None:
+            return attrs.evolve(base, reports=[ScanReport.not_found(repository=repository, digest=digest_text)])
+        images: dict[str, IndexChild] = {}
+        skipped: list[str] = []
+        problem = self._walk(repository, children, images, skipped, depth=1)
+        return attrs.evolve(
+            base,
+            index=True,
+            reports=[
+                ScanReport.not_found(repository=repository, digest=c.digest, platform=c.platform)
+                for c in images.values()
+            ],
+            skipped=tuple(skipped),
+            problem=problem,
+        )
+
+    def _children(self, repository: str, digest: str) -> tuple[IndexChild, ...] | None:
+        if self.manifests is None:
+            return None
+        manifest = self.manifests.manifests(repository, [digest]).get(digest)
+        return None if manifest is None else index_children(manifest.text)
+
+    def _walk(
+        self,
+        repository: str,
+        children: Sequence[IndexChild],
+        images: dict[str, IndexChild],
+        skipped: list[str],
+        *,
+        depth: int,
+    ) -> str | None:
+        problem: str | None = None
+        for child in children:
+            if child.kind == "attestation":
+                skipped.append(child.digest)
+            elif child.kind == "image":
+                images.setdefault(child.digest, child)
+            elif depth >= _DEEPEST:
+                problem = f"the index nests more than {_DEEPEST} indexes deep: {child.digest}"
+            else:
+                inner = self._children(repository, child.digest)
+                if inner is None:
+                    problem = f"the manifest of the nested index {child.digest} could not be read"
+                else:
+                    problem = self._walk(repository, inner, images, skipped, depth=depth + 1) or problem
+        return problem
+
+    def report(self, repository: str, image: str, *, platform: str | None = None) -> ScanReport:
+        """Return the scan report of one image (not an index) as it is now, without waiting.
+
+        A scan that does not exist gives a report that says so; Inspector's data is added when there is a source.
+
+        Raises:
+            AwsCallFailed: AWS refused or failed the call.
+        """
+        try:
+            report = ScanReport.from_api(self.source.scan_pages(repository, image))
+        except NotFound as fault:
+            if fault.code != "ScanNotFoundException":
+                raise
+            report = ScanReport.not_found(repository=repository, digest=image if ":" in image else None)
+        return self._with_inspector(repository, _named(report, repository, image, platform))
+
+    def _with_inspector(self, repository: str, report: ScanReport) -> ScanReport:
+        if self.inspector is None or report.digest is None:
+            return report
+        coverage = self.inspector.inspector_coverage(repository, report.digest)
+        found = ScanReport.from_inspector(
+            self.inspector.inspector_findings(repository, report.digest), digest=report.digest, coverage=coverage
+        )
+        enriched = report.enriched(found)
+        if not report.findings and report.completed_at is None and found.status is not None:
+            told = f"{report.status_description or ''} Inspector: {found.status} {found.status_description or ''}"
+            enriched = attrs.evolve(enriched, status_description=told.strip())
+        return enriched
+
+    def read(self, ref: str | ImageRef) -> ImageScan:
+        """Return the scan of an image, or of every platform of an index, as it is now.
+
+        Raises:
+            InvalidReference: the reference cannot be resolved.
+            AwsCallFailed: AWS refused or failed a call.
+        """
+        scan = self.resolve(ref)
+        return attrs.evolve(
+            scan,
+            reports=[self.report(scan.repository or "", r.digest or "", platform=r.platform) for r in scan.reports],
+        )
+
+    def wait(
+        self,
+        ref: str | ImageRef,
+        *,
+        timeout: float = 300.0,
+        on_progress: OnProgress | None = None,
+        start: bool = False,
+        settle: float = 15.0,
+        patience: float = 120.0,
+    ) -> ImageScan:
+        """Wait until the image, or every platform image of an index, has a result, and return it.
+
+        `timeout` and the others are seconds, for all platforms together. With `start` a basic scan is started for an
+        image that has none; a scan that exists or was started within 24 hours is used as it is. An enhanced result
+        counts after two equal reads, `settle` seconds apart; a missing scan or image is waited for during
+        `patience`.
+
+        Raises:
+            WaitExpired: no result in time; `last` is the last report, or None.
+            WaitFailed: the scan ended without a result (failed, unsupported, expired, archived); `last` is the report.
+            Denied: not allowed to read the findings, or to start a scan.
+            NotFound: the repository or tag does not exist.
+        """
+        begun = self.clock.monotonic()
+        deadline = begun + timeout
+        scan = self._resolve_patiently(ref, begun, deadline, patience)
+        done: list[ScanReport] = []
+        for number, target in enumerate(scan.reports):
+            if on_progress is not None:
+                on_progress(Progress(done=number, total=len(scan.reports), what=_progress_text(target, "waiting")))
+            report = self._wait_one(
+                scan.repository or "",
+                target,
+                ScanWait(started=self.clock.monotonic(), deadline=deadline, settle=settle, patience=patience),
+                on_progress=on_progress,
+                position=(number, len(scan.reports)),
+                start=start,
+            )
+            done.append(self._with_inspector(scan.repository or "", report))
+        if on_progress is not None:
+            on_progress(Progress(done=len(done), total=len(done), what="scans ready"))
+        return attrs.evolve(scan, reports=done)
+
+    def _resolve_patiently(self, ref: str | ImageRef, begun: float, deadline: float, patience: float) -> ImageScan:
+        tries = 0
+        while True:
+            now = self.clock.monotonic()
+            try:
+                return self.resolve(ref)
+            except NotFound as fault:
+                if fault.code != "ImageNotFoundException" or now - begun >= patience or now >= deadline:
+                    raise
+            except (Throttled, Unavailable):
+                if now >= deadline:
+                    raise
+            tries += 1
+            self.clock.sleep(min(2.0 * 1.5 ** min(tries, 7), 30.0, max(deadline - now, 0.0)))
+
+    def _wait_one(
+        self,
+        repository: str,
+        target: ScanReport,
+        state: ScanWait,
+        *,
+        on_progress: OnProgress | None,
+        position: tuple[int, int],
+        start: bool,
+    ) -> ScanReport:
+        image = target.digest or ""
+        wanted = start
+        while True:
+            seen, fault = self._observe(repository, image, target.platform)
+            if wanted and (seen.kind == "scan-not-found"):
+                wanted = False
+                seen, fault = self._start(repository, image) or (seen, fault)
+            following: WaitStep = step(state, seen, self.clock.monotonic(), scan_type=self.scan_type)
+            if following.action == "done":
+                return following.state.last or target
+            if following.action == "failed":
+                if fault is not None and seen.kind in ("denied", "error"):
+                    raise fault
+                raise WaitFailed(f"{repository}@{image}: {following.reason}", last=following.state.last)
+            if following.action == "expired":
+                raise WaitExpired(f"{repository}@{image}: {following.reason}", last=following.state.last)
+            if on_progress is not None:
+                what = _progress_text(target, following.reason)
+                on_progress(Progress(done=position[0], total=position[1], what=what))
+            state = following.state
+            self.clock.sleep(following.sleep)
+
+    def _observe(self, repository: str, image: str, platform: str | None) -> tuple[Observation, EcrkitError | None]:
+        try:
+            report = ScanReport.from_api(self.source.scan_pages(repository, image))
+            return Observation(kind="report", report=_named(report, repository, image, platform)), None
+        except AwsCallFailed as fault:
+            return Observation(kind=_kind(fault), text=str(fault)), fault
+
+    def _start(self, repository: str, image: str) -> tuple[Observation, EcrkitError | None] | None:
+        """Start a scan; return what to tell the waiter when that is final."""
+        try:
+            self.source.start_scan(repository, image)
+        except AwsCallFailed as fault:
+            if fault.code == "LimitExceededException":
+                # The image was scanned within 24 hours; its result will be there.
+                return None
+            if fault.code in ("UnsupportedImageTypeException", "ImageArchivedException") or isinstance(fault, Denied):
+                return Observation(kind="error", text=str(fault)), fault
+            kind = _kind(fault)
+            if kind in ("throttled", "unavailable"):
+                return Observation(kind=kind, text=str(fault)), fault
+            return Observation(kind="error", text=str(fault)), fault
+        return None
+
+    def reports(
+        self, refs: Iterable[str | ImageRef], *, on_progress: OnProgress | None = None
+    ) -> Mapping[str, ImageScan]:
+        """Return the scan of every reference as it is now, by reference, in the order given.
+
+        The work goes through `fan_out`, which runs several at a time. A reference that cannot be read does not stop
+        the others: its scan has a `problem`, and every gate takes that as a no.
+        """
+        texts = list(dict.fromkeys(str(r) for r in refs))
+        found: dict[str, ImageScan] = {}
+        for text, scan in self.fan_out.each(self._read_or_problem, texts):
+            found[text] = scan
+            if on_progress is not None:
+                on_progress(Progress(done=len(found), total=len(texts), what=text))
+        return {text: found[text] for text in texts if text in found}
+
+    def _read_or_problem(self, ref: str) -> ImageScan:
+        try:
+            return self.read(ref)
+        except EcrkitError as fault:
+            return ImageScan(problem=f"{ref} could not be read: {fault}")
+
+
+def _named(report: ScanReport, repository: str, image: str, platform: str | None) -> ScanReport:
+    return attrs.evolve(
+        report,
+        repository=report.repository or repository,
+        digest=report.digest or (image if ":" in image else None),
+        platform=platform if platform is not None else report.platform,
+    )
+
+
+def _progress_text(target: ScanReport, text: str) -> str:
+    return f"{target.platform}: {text}" if target.platform else text
+
+
+def _kind(fault: AwsCallFailed) -> ObservationKind:
+    if isinstance(fault, Denied):
+        return "denied"
+    if isinstance(fault, Throttled):
+        return "throttled"
+    if isinstance(fault, Unavailable):
+        return "unavailable"
+    if isinstance(fault, NotFound):
+        kinds: dict[str, ObservationKind] = {
+            "ScanNotFoundException": "scan-not-found",
+            "ImageNotFoundException": "image-not-found",
+        }
+        return kinds.get(fault.code, "error")
+    return "error"
