@@ -24,7 +24,7 @@ def delete_image(
     engine: Engine, registry: RegistryState, repo: RepositoryState, image: ImageState, at: dt.datetime, *, by: str
 ) -> None:
     """Delete an image with all its tags; its referrers and its unused layers follow later."""
-    tags = list(image.tags)
+    tags: list[str | None] = [*image.tags]
     orphans = repo.remove(image.digest)
     for tag in tags or [None]:
         engine.emit(
@@ -52,8 +52,8 @@ def _drop_layers(repo: RepositoryState, digests: list[str]) -> None:
 def _sweep_deleted(
     engine: Engine, registry: RegistryState, repo: RepositoryState, subject: str, at: dt.datetime
 ) -> None:
-    if subject in repo.images:
-        return  # pushed again in the meantime
+    if subject in repo.images or registry.repositories.get(repo.name) is not repo:
+        return  # the subject was pushed again, or the repository has gone
     for digest in sorted(repo.referrers.get(subject, ())):
         if not repo.holding_parents(digest, archived_too=True):
             delete_image(engine, registry, repo, repo.images[digest], at, by="referrer-sweep")
@@ -63,7 +63,7 @@ def _sweep_archived(
     engine: Engine, registry: RegistryState, repo: RepositoryState, subject: str, at: dt.datetime
 ) -> None:
     image = repo.images.get(subject)
-    if image is None or image.status != "ARCHIVED":
+    if image is None or image.status != "ARCHIVED" or registry.repositories.get(repo.name) is not repo:
         return
     for digest in sorted(repo.referrers.get(subject, ())):
         referrer = repo.images[digest]
@@ -72,7 +72,14 @@ def _sweep_archived(
 
 
 def _updated(
-    engine: Engine, registry: RegistryState, repo: RepositoryState, image: ImageState, at: dt.datetime, to: str, by: str
+    engine: Engine,
+    registry: RegistryState,
+    repo: RepositoryState,
+    image: ImageState,
+    at: dt.datetime,
+    *,
+    to: str,
+    by: str,
 ) -> None:
     engine.emit(
         StorageClassUpdated(
@@ -89,7 +96,7 @@ def archive(
     """Move an image to the archive class; its referrers follow later."""
     image.status = "ARCHIVED"
     image.last_archived_at = at
-    _updated(engine, registry, repo, image, at, "ARCHIVE", by)
+    _updated(engine, registry, repo, image, at, to="ARCHIVE", by=by)
     if repo.referrers.get(image.digest):
         engine.schedule(
             at + engine.timings.referrer_sweep,
@@ -104,7 +111,11 @@ def start_restore(
     image.status = "ACTIVATING"
 
     def finish(when: dt.datetime) -> None:
-        if repo.images.get(image.digest) is image and image.status == "ACTIVATING":
+        if (
+            registry.repositories.get(repo.name) is repo
+            and repo.images.get(image.digest) is image
+            and image.status == "ACTIVATING"
+        ):
             activate(engine, registry, repo, image, when)
 
     engine.schedule(at + engine.timings.restore, finish)
@@ -116,4 +127,4 @@ def activate(
     """Finish a restore: the image is pullable, and its activation time stands for a new push in lifecycle rules."""
     image.status = "ACTIVE"
     image.last_activated_at = at
-    _updated(engine, registry, repo, image, at, "STANDARD", "api")
+    _updated(engine, registry, repo, image, at, to="STANDARD", by="api")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.config import Config
 
 from ecrkit.local.wire import answer
@@ -27,12 +27,12 @@ class _Body:
     def __init__(self, content: bytes) -> None:
         self._content = content
 
-    def stream(self, amt: int | None = None, *, decode_content: bool | None = None) -> Iterator[bytes]:
-        """Yield the body once."""
+    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
+        """Yield the body once, whole."""
         content, self._content = self._content, b""
         yield content
 
-    def read(self, amt: int | None = None) -> bytes:
+    def read(self, *_: object) -> bytes:
         """Return the body once."""
         content, self._content = self._content, b""
         return content
@@ -60,13 +60,12 @@ def attach(
     where = region or client.meta.region_name
 
     def handler(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        body = request.body
-        if hasattr(body, "read"):
-            body = body.read()
-        content = body.encode() if isinstance(body, str) else bytes(body or b"")
+        body: Any = request.body  # text, bytes, a file, or None
+        raw = body.read() if hasattr(body, "read") else body or b""
+        content = raw.encode() if isinstance(raw, str) else bytes(raw)
         target = _text(request.headers.get("X-Amz-Target"))
         found = answer(engine, target, content, account=account, region=where, caller=caller)
-        return AWSResponse(request.url, found.status, dict(found.headers), _Body(found.body))
+        return AWSResponse(request.url, found.status, HeadersDict(found.headers), _Body(found.body))
 
     client.meta.events.register_first(_EVENT, handler)
 
@@ -101,6 +100,6 @@ def client(
         botocore_session=core,
     )
     retries = Config(retries={"mode": "standard", "total_max_attempts": 3})
-    made = session.client(service, config=retries.merge(config) if config is not None else retries)
+    made = session.client("ecr", config=retries.merge(config) if config is not None else retries)
     attach(made, engine, account=account, caller=caller)
     return made

@@ -87,6 +87,7 @@ class RepositoryState:
     policy_text: str | None = None
     lifecycle_text: str | None = None
     lifecycle_evaluated_at: dt.datetime | None = None
+    lifecycle_last_run: dt.datetime | None = None
     lifecycle_ticket: int = 0
     preview: Preview | None = None
     images: dict[str, ImageState] = attrs.field(factory=dict, repr=False)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import botocore.session
-from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from ecrkit.errors import Problem
 from ecrkit.local.faults import ServiceFault
@@ -46,8 +46,7 @@ def problems_of(shape: Shape, value: object, path: str = "") -> list[Problem]:
             if value.get(name) is not None:
                 found += problems_of(member, value[name], f"{path}.{name}".lstrip("."))
         return found
-    kind: str = shape.type_name
-    if kind == "list":
+    if isinstance(shape, ListShape):
         if not isinstance(value, list | tuple):
             return [Problem(path, "must be a list")]
         found = _size(shape, len(value), path)
@@ -55,14 +54,14 @@ def problems_of(shape: Shape, value: object, path: str = "") -> list[Problem]:
             for number, item in enumerate(value):
                 found += problems_of(shape.member, item, f"{path}.{number + 1}.member")
         return found
-    if kind == "map":
+    if isinstance(shape, MapShape):
         if not isinstance(value, Mapping):
             return [Problem(path, "must be a map")]
         found = []
         for key, item in value.items():
             found += problems_of(shape.key, key, f"{path}.key") + problems_of(shape.value, item, f"{path}.{key}")
         return found
-    return _scalar(shape, kind, value, path)
+    return _scalar(shape, shape.type_name, value, path)
 
 
 def _scalar(shape: Shape, kind: str, value: object, path: str) -> list[Problem]:

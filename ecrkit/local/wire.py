@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from botocore.model import OperationModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from ecrkit._internal.times import parse_time
 from ecrkit.local.faults import ServiceFault, refuse
@@ -53,7 +53,7 @@ def answer(
             refuse("UnknownOperationException", f"no operation of ECR: {target or 'no X-Amz-Target header'}")
         shapes = model.operation_model(operation)
         output = engine.call(operation, decode_request(shapes, body), account=account, region=region, caller=caller)
-        status, sent = 200, encode_response(shapes, output)
+        status, sent = 200, encode_response(output)
     except ServiceFault as fault:
         status, sent = fault.status, encode_fault(fault)
     headers = {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(sent)), "x-amzn-RequestId": _request_id(engine)}
@@ -88,9 +88,9 @@ def _decode(shape: Shape, value: Any) -> Any:
     kind = shape.type_name
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         return {name: _decode(shape.members[name], item) for name, item in value.items() if name in shape.members}
-    if kind == "list" and isinstance(value, list):
+    if isinstance(shape, ListShape) and isinstance(value, list):
         return [_decode(shape.member, item) for item in value]
-    if kind == "map" and isinstance(value, dict):
+    if isinstance(shape, MapShape) and isinstance(value, dict):
         return {key: _decode(shape.value, item) for key, item in value.items()}
     if kind == "blob" and isinstance(value, str):
         try:
@@ -105,7 +105,7 @@ def _decode(shape: Shape, value: Any) -> Any:
     return value  # wrong kinds pass: validation names them all
 
 
-def encode_response(operation: OperationModel, output: Mapping[str, Any]) -> bytes:
+def encode_response(output: Mapping[str, Any]) -> bytes:
     """Return the response body: timestamps as epoch seconds, blobs as base64."""
     return json.dumps(_encode(output), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 

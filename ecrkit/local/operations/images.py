@@ -1,9 +1,11 @@
 """Images: put, get, describe, list, delete, archive and restore."""
 
+# ruff: noqa: ARG001  every handler has the same signature, whether it needs the engine or not
+
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ecrkit.local.changes import activate, archive, delete_image, held_reason, start_restore
 from ecrkit.local.events import ImageDeleted, ImagePushed
@@ -145,7 +147,7 @@ def _failure(asked: ImageId, code: str, reason: str) -> dict[str, Any]:
 
 
 def batch_get_image(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
-    """Returns manifests as they were put, and failures with their codes; counts as a pull. Manifests are not translated."""
+    """Returns manifests as they were put, never translated, and failures with their codes; counts as a pull."""
     repo = registry.repository(params["repositoryName"])
     accepted = params.get("acceptedMediaTypes")
     images: list[dict[str, Any]] = []
@@ -238,9 +240,12 @@ def describe_images(engine: Engine, registry: RegistryState, params: dict[str, A
 
 def _existing(registry: RegistryState, repo: RepositoryState, asked: ImageId) -> ImageState:
     found = _find(repo, asked)
-    if not isinstance(found, tuple):
-        return found
-    code, reason = found
+    if isinstance(found, tuple):
+        _refuse_missing(registry, repo, asked, *found)
+    return found
+
+
+def _refuse_missing(registry: RegistryState, repo: RepositoryState, asked: ImageId, code: str, reason: str) -> NoReturn:
     if code in ("MissingDigestAndTag", "InvalidImageDigest"):
         refuse("InvalidParameterException", reason)
     shown = ", ".join(f"{key}:'{asked.get(key, 'null')}'" for key in ("imageDigest", "imageTag"))

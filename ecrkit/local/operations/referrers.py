@@ -1,5 +1,7 @@
 """Referrers: signatures, SBOMs and attestations of an image."""
 
+# ruff: noqa: ARG001  every handler has the same signature, whether it needs the engine or not
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,7 @@
 """Repositories: create, describe, delete, tags, tag mutability, scan-on-push."""
 
+# ruff: noqa: ARG001  every handler has the same signature, whether it needs the engine or not
+
 from __future__ import annotations
 
 import re
@@ -25,10 +27,10 @@ def _described(registry: RegistryState, repo: RepositoryState) -> dict[str, Any]
         "createdAt": repo.created_at,
         "imageTagMutability": repo.tag_mutability,
         "imageScanningConfiguration": {"scanOnPush": repo.scan_on_push},
-        "encryptionConfiguration": repo.encryption,
+        "encryptionConfiguration": dict(repo.encryption),
     }
     if repo.exclusion_filters:
-        out["imageTagMutabilityExclusionFilters"] = repo.exclusion_filters
+        out["imageTagMutabilityExclusionFilters"] = [dict(item) for item in repo.exclusion_filters]
     return out
 
 
@@ -180,7 +182,7 @@ def put_image_tag_mutability(engine: Engine, registry: RegistryState, params: di
         "imageTagMutability": repo.tag_mutability,
     }
     if repo.exclusion_filters:
-        out["imageTagMutabilityExclusionFilters"] = repo.exclusion_filters
+        out["imageTagMutabilityExclusionFilters"] = [dict(item) for item in repo.exclusion_filters]
     return out
 
 
