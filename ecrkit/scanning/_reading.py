@@ -119,7 +119,7 @@ def pages_of(answer: Mapping[str, Any] | Iterable[Mapping[str, Any]], what: str)
     if isinstance(given, str | bytes):
         raise InvalidInput.single(what, "$", "must be an object or a list of objects, not text; parse the JSON first")
     if isinstance(answer, Mapping):
-        return [answer]
+        return [require_mapping(answer, "$", what)]
     pages = [require_mapping(page, f"$[{n}]", what) for n, page in enumerate(answer)]
     if not pages:
         raise InvalidInput.single(what, "$", "there is no page")

@@ -331,11 +331,13 @@ def apply(plan: ScanningPlan, store: ScanningConfigurationStore, *, allow_loss: 
 
 
 def _unknown(raw: Mapping[str, Any]) -> list[str]:
-    body = raw.get("scanningConfiguration", raw)
+    body: Mapping[str, Any] = raw.get("scanningConfiguration", raw)
     found = [f"$.{k}" for k in body if k not in ("scanType", "rules", "registryId", "ResponseMetadata")]
-    for number, rule in enumerate(body.get("rules") or ()):
+    rules: list[Any] = list(body.get("rules") or ())
+    for number, rule in enumerate(rules):
         path = f"$.rules[{number}]"
         found += [f"{path}.{k}" for k in rule if k not in ("scanFrequency", "repositoryFilters")]
-        for position, entry in enumerate(rule.get("repositoryFilters") or ()):
+        filters: list[Any] = list(rule.get("repositoryFilters") or ())
+        for position, entry in enumerate(filters):
             found += [f"{path}.repositoryFilters[{position}].{k}" for k in entry if k not in ("filter", "filterType")]
     return found

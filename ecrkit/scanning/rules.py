@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import attrs
 
@@ -21,6 +21,7 @@ __all__ = [
     "RuleResult",
     "all_of",
     "any_of",
+    "best",
     "count_limit",
     "deny_exploit_available",
     "deny_fixable",
@@ -36,12 +37,18 @@ __all__ = [
 ]
 
 Outcome = Literal["pass", "fail", "undetermined"]
-_BADNESS: Final = {"pass": 0, "undetermined": 1, "fail": 2}
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """Return the worst outcome: fail, then undetermined, then pass (also of nothing)."""
-    return max(outcomes, key=_BADNESS.__getitem__, default="pass")
+    found = set(outcomes)
+    return "fail" if "fail" in found else "undetermined" if "undetermined" in found else "pass"
+
+
+def best(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the best outcome: pass, then undetermined, then fail (also of nothing)."""
+    found = set(outcomes)
+    return "pass" if "pass" in found else "undetermined" if "undetermined" in found else "fail"
 
 
 @attrs.frozen(kw_only=True)
@@ -186,9 +193,9 @@ class AnyOf:
     ) -> RuleResult:
         """Return the best of the results."""
         parts = tuple(r.judge(findings, in_grace, view, accepted) for r in self.rules)
-        best = min((p.outcome for p in parts), key=_BADNESS.__getitem__)
+        outcome = best(p.outcome for p in parts)
         met = sum(p.outcome == "pass" for p in parts)
-        return _combined(self.name, best, f"{met} of {len(parts)} rules met, one is enough", parts, accepted)
+        return _combined(self.name, outcome, f"{met} of {len(parts)} rules met, one is enough", parts, accepted)
 
 
 def _combined(
