@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 
 from ecrkit.local.wire import answer
@@ -65,7 +66,10 @@ def attach(
         content = raw.encode() if isinstance(raw, str) else bytes(raw)
         target = _text(request.headers.get("X-Amz-Target"))
         found = answer(engine, target, content, account=account, region=where, caller=caller)
-        return AWSResponse(request.url, found.status, HeadersDict(found.headers), _Body(found.body))
+        headers = HTTPHeaders()
+        for name, value in found.headers.items():
+            headers[name] = value
+        return AWSResponse(request.url, found.status, headers, _Body(found.body))
 
     client.meta.events.register_first(_EVENT, handler)
 

@@ -107,7 +107,7 @@ def _decode(shape: Shape, value: Any) -> Any:
 
 def encode_response(output: Mapping[str, Any]) -> bytes:
     """Return the response body: timestamps as epoch seconds, blobs as base64."""
-    return json.dumps(_encode(output), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return json.dumps(_encode(output), separators=(",", ":")).encode("ascii")
 
 
 def _encode(value: Any) -> Any:
