@@ -55,6 +55,16 @@ class TestValidation:
     def test_each_kind(self, lab: Lab, operation: str, params: dict[str, object], said: str):
         assert said in lab.refused(operation, **params).message
 
+    def test_the_bounds_themselves_are_legal(self, lab: Lab):
+        for name in ("a" * 256, "ab"):
+            lab("CreateRepository", repositoryName=name)
+        assert len(lab("DescribeRepositories", maxResults=1000)["repositories"]) == 3
+        assert len(lab("DescribeRepositories", maxResults=1)["repositories"]) == 1
+        text = lab.manifest("a")
+        lab.put(text, "t" * 300)
+        long = lab.refused("PutImage", repositoryName="app", imageManifest=text, imageTag="t" * 301)
+        assert "length less than or equal to 300" in long.message
+
     def test_operations(self, lab: Lab):
         assert lab.refused("MakeCoffee").code == "UnknownOperationException"
         fault = lab.refused("StartImageScan", repositoryName="app", imageId={"imageTag": "a"})
@@ -248,9 +258,11 @@ class TestLifecycleRuns:
     def test_cadence(self, lab: Lab, scripted: Scripted):
         self.put(lab)
         assert "lastEvaluatedAt" not in lab("GetLifecyclePolicy", repositoryName="app")
-        lab.engine.advance(24 * HOUR)
+        lab.engine.advance(2 * HOUR)
         assert len(scripted.times) == 1
         self.put(lab)
+        lab.engine.advance(22 * HOUR)
+        assert len(scripted.times) == 1
         lab.engine.advance(60 * HOUR)
         gaps = [b - a for a, b in zip(scripted.times, scripted.times[1:], strict=False)]
         assert len(gaps) >= 2 and all(gap == 24 * HOUR for gap in gaps)
@@ -325,6 +337,7 @@ class TestPreview:
         last = lab("GetLifecyclePolicyPreview", **ask, nextToken=page["nextToken"])
         assert last["previewResults"][0]["action"] == {"type": "TRANSITION", "targetStorageClass": "ARCHIVE"}
         assert "nextToken" not in last
+        assert "nextToken" not in lab("GetLifecyclePolicyPreview", **ask, maxResults=4)
         bare = lab("GetLifecyclePolicyPreview", **ask, filter={"tagStatus": "UNTAGGED"})["previewResults"]
         assert [r["imageDigest"] for r in bare] == [scripted.expired[1]]
         named = lab("GetLifecyclePolicyPreview", **ask, imageIds=[{"imageTag": "c"}])["previewResults"]

@@ -343,6 +343,26 @@ class TestBatchDeleteImage:
         assert lab.delete({"imageDigest": index}, {"imageDigest": child})["failures"] == []
         assert lab.details() == {}
 
+    def test_an_archived_index_holds_them_too(self, lab: Lab):
+        child = lab.push("a")
+        index = lab.index([child])
+        lab(
+            "UpdateImageStorageClass",
+            repositoryName="app",
+            imageId={"imageDigest": index},
+            targetStorageClass="ARCHIVE",
+        )
+        failures = lab.delete({"imageDigest": child})["failures"]
+        assert [f["failureCode"] for f in failures] == ["ImageReferencedByManifestList"]
+
+    def test_an_unused_layer_that_is_used_again_in_time_stays(self, lab: Lab):
+        text = lab.manifest("a", layers=(b"only a",))
+        lab.delete({"imageDigest": lab.put(text)})
+        lab.engine.advance(dt.timedelta(hours=23))
+        lab.put(text)
+        lab.engine.advance(dt.timedelta(hours=24))
+        assert lab.registry.blob("app", sha("only a")) == b"only a"
+
     def test_failures(self, lab: Lab):
         a = lab.push("a", "a")
         failures = lab.delete({"imageTag": "no"}, {"imageDigest": a, "imageTag": "no"}, {})["failures"]
