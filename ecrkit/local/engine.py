@@ -81,6 +81,11 @@ class _Due:
     task: Callable[[dt.datetime], None] = attrs.field(order=False)
 
 
+def _without_bulk(params: Mapping[str, Any]) -> dict[str, Any]:
+    # The log lives as long as the engine; it must not keep every layer part and manifest ever sent.
+    return {k: v for k, v in params.items() if not isinstance(v, bytes | bytearray) and k != "imageManifest"}
+
+
 class Engine:
     """An ECR in memory: every account and region, content-addressed, on an injected clock. Thread-safe.
 
@@ -119,7 +124,7 @@ class Engine:
         self.events: list[Event] = []
         """Everything that changed, in order; append-only."""
         self.calls: list[Call] = []
-        """Every call that arrived, in order; append-only."""
+        """Every call that arrived, in order; append-only; without layer parts and manifests."""
         self.before_call: list[Callable[[Call], None]] = []
         """Hooks that run before each call and may raise `ServiceFault`: throttling, denials, injected faults."""
         self.listeners: list[Callable[[Event], None]] = []
@@ -166,7 +171,7 @@ class Engine:
             caller=caller or f"arn:aws:iam::{account}:root",
             params=dict(params or {}),
         )
-        self.calls.append(call)
+        self.calls.append(attrs.evolve(call, params=_without_bulk(call.params)))
         if self.latency is not None:
             time.sleep(self.latency.total_seconds())
         for hook in tuple(self.before_call):

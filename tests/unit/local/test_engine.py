@@ -148,6 +148,10 @@ class TestSeams:
         last = lab.engine.calls[-1]
         assert (last.operation, last.account, last.region) == ("DescribeImages", "123456789012", "us-east-1")
 
+    def test_the_log_keeps_no_bulk(self, lab: Lab):
+        lab.push("a", "v1")
+        assert lab.engine.calls[-1].params == {"repositoryName": "app", "imageTag": "v1"}
+
     def test_throttle(self):
         engine = Engine()
         engine.before_call.append(throttle(2, 3, operations=["DescribeRepositories"], clock=engine.clock))
