@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import TYPE_CHECKING, Any
 
 from ecrkit.images.inventory import Inventory
@@ -40,7 +39,8 @@ def parse_policy(text: str) -> LifecyclePolicy:
 
 def _bare(quoted: str) -> str:
     # Some quoted texts are the whole answer, others only what follows the common prefix.
-    return re.sub(r"^.*?" + re.escape(_FAILURE), "", quoted).removesuffix("'")
+    before, found, after = quoted.partition(_FAILURE)
+    return after.removesuffix("'") if found else before
 
 
 def inventory_of(registry: RegistryState, repo: RepositoryState) -> Inventory:
