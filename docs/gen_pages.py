@@ -1,7 +1,7 @@
 """Write the generated pages: the reference, one page for each public package, and the tables the code knows best.
 
 `python docs/gen_pages.py` writes them, `--check` only says which are out of date, with exit code 1. The navigation
-of mkdocs.yml lists the reference's index; its pages are reached from there.
+lists the index of the reference only; its pages are reached from there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -49,7 +49,9 @@ def reference_page(name: str) -> str:
     """Return the page of one package: what it exports, then what only its submodules export."""
     top = importlib.import_module(f"ecrkit.{name}")
     names = list(getattr(top, "__all__", ()))
-    parts = [f"{NOTE}# ecrkit.{name}\n", listed(f"ecrkit.{name}", names)]
+    # Docstrings refer to modules by name; the anchors give such a reference a place to arrive.
+    anchors = "\n".join(f"[](){{#{m}}}" for m in [f"ecrkit.{name}", *submodules(name)])
+    parts = [f"{NOTE}{anchors}\n\n# ecrkit.{name}\n", listed(f"ecrkit.{name}", names)]
     for module in submodules(name):
         rest = [n for n in getattr(importlib.import_module(module), "__all__", ()) if n not in names]
         if rest:
@@ -67,51 +69,45 @@ def reference_index(extra: Mapping[str, str]) -> str:
 
 def operations_page() -> str | None:
     """Return the state of every operation of the installed model on the embedded ECR, or None without the engine."""
-    local = importlib.import_module("ecrkit.local") if importlib.util.find_spec("ecrkit.local") else None
-    table: Callable[[], object] | None = getattr(local, "operation_table", None)
-    if table is None:
+    if not importlib.util.find_spec("ecrkit.local"):
         return None
+    table = importlib.import_module("ecrkit.local").operation_table()
+    rows = [{"operation": f"`{r.operation}`", "state": r.state, "note": r.note} for r in table]
     return (
         f"{NOTE}# Operations of the embedded ECR\n\nEvery operation of the ECR service model that is installed with"
-        f" botocore, and what `ecrkit.local` makes of it.\n\n{_markdown(table())}\n"
+        f" botocore, and what `ecrkit.local` makes of it.\n\n{_markdown(rows)}\n"
     )
 
 
 def iam_page() -> str | None:
     """Return the IAM actions that each gateway method needs, or None while no gateway declares any."""
-    iam = importlib.import_module("ecrkit.aws.iam") if importlib.util.find_spec("ecrkit.aws.iam") else None
-    table: Callable[[], object] | None = getattr(iam, "iam_table", None)
-    if table is None:
+    if not importlib.util.find_spec("ecrkit.aws"):
+        return None
+    for name in submodules("aws"):  # a gateway's needs are recorded when its module is imported
+        importlib.import_module(name)
+    rows = [
+        {"method": f"`{m}`", "actions": a} for m, a in importlib.import_module("ecrkit.aws.iam").permissions().items()
+    ]
+    if not rows:
         return None
     return (
         f"{NOTE}# IAM actions\n\nWhat each gateway method may ask of IAM, as the code declares it."
-        f" A test checks every action against the service model.\n\n{_markdown(table())}\n"
+        f" A test checks every action against the service model.\n\n{_markdown(rows)}\n"
     )
 
 
-def _markdown(table: object) -> str:
-    """Return a Markdown table of a text, or of rows given as mappings, sequences or records."""
-    if isinstance(table, str):
-        return table
-    rows = [_row(r) for r in (table.items() if isinstance(table, Mapping) else table)]  # type: ignore[attr-defined]
+def _markdown(rows: list[dict[str, object]]) -> str:
+    """Return a Markdown table of rows with the same keys."""
     header = list(rows[0])
-    lines = ["| " + " | ".join(h.replace("_", " ") for h in header) + " |", "|" + "---|" * len(header)]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     lines += ["| " + " | ".join(_cell(r[h]) for h in header) + " |" for r in rows]
     return "\n".join(lines)
 
 
-def _row(row: object) -> dict[str, object]:
-    if hasattr(row, "to_dict"):
-        return dict(row.to_dict())
-    if isinstance(row, Mapping):
-        return dict(row)
-    return dict(zip(("name", "value", "note", "more"), row, strict=False))  # type: ignore[call-overload]
-
-
 def _cell(value: object) -> str:
-    if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(f"`{v}`" for v in sorted(map(str, value)))
-    return "" if value is None else str(value).replace("|", "\\|")
+    if isinstance(value, tuple):
+        return ", ".join(f"`{v}`" for v in value)
+    return str(value).replace("|", "\\|")
 
 
 def pages() -> dict[str, str]:

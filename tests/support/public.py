@@ -1,4 +1,4 @@
-"""Which modules and names of ecrkit are public, found by walking the package."""
+"""The modules of ecrkit, found by walking the package, and which of them are public."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from types import ModuleType
 
 import ecrkit
 
-__all__ = ["public_modules"]
+__all__ = ["all_modules", "public_modules"]
+
+
+def all_modules() -> list[ModuleType]:
+    """Return every module that can be imported without running a program, sorted by name."""
+    found = [m.name for m in pkgutil.walk_packages(ecrkit.__path__, "ecrkit.")]
+    return [importlib.import_module(n) for n in sorted(["ecrkit", *found]) if not n.endswith(".__main__")]
 
 
 def public_modules() -> list[ModuleType]:
-    """Return every module whose dotted name has no part that begins with an underscore, sorted by name."""
-    names = ["ecrkit"]
-    for found in pkgutil.walk_packages(ecrkit.__path__, "ecrkit."):
-        if not any(part.startswith("_") for part in found.name.split(".")):
-            names.append(found.name)
-    return [importlib.import_module(n) for n in sorted(names)]
+    """Return the modules whose dotted name has no part that begins with an underscore."""
+    return [m for m in all_modules() if not any(part.startswith("_") for part in m.__name__.split("."))]
