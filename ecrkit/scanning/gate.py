@@ -329,22 +329,21 @@ def _reasons(result: RuleResult, view: View) -> Iterator[Reason]:
         yield from _reasons(part, view)
     if result.parts:
         return
-    if result.outcome == "fail":
-        for finding in result.offending:
-            yield Reason(
-                rule=result.rule, outcome="fail", limit=result.limit, finding=finding,
-                text=f"{finding} ({result.text})", would_change=_remedy(finding),
-            )  # fmt: skip
-        if result.unreadable:
-            yield Reason(
-                rule=result.rule, outcome="fail", limit=result.limit, text=result.text,
-                would_change="read the entries that could not be read",
-            )  # fmt: skip
-        return
+    for finding in result.offending if result.outcome == "fail" else ():
+        yield Reason(
+            rule=result.rule, outcome="fail", limit=result.limit, finding=finding, because=result.text,
+            text=f"{finding} ({result.text})", would_change=_remedy(finding),
+        )  # fmt: skip
+    if result.outcome == "fail" and result.unreadable:
+        yield Reason(
+            rule=result.rule, outcome="fail", limit=result.limit, text=result.text, because=result.text,
+            would_change="read the entries that could not be read",
+        )  # fmt: skip
+    # Also of a rule that fails: whoever mends the offending ones would meet these next.
     for finding, because in result.undecided:
         yield Reason(
             rule=result.rule, outcome="undetermined", limit=result.limit, finding=finding,
-            text=f"{finding}: cannot be told, {because}",
+            text=f"{finding}: cannot be told, {because}", because=f"cannot be told, {because}",
             would_change=f"a source that carries this data, or {result.rule!r} accepted as undetermined by name",
         )  # fmt: skip
 

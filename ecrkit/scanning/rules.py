@@ -125,7 +125,7 @@ class Limit:
         unreadable = view.report.unreadable if self.counts_unreadable else 0
         count = len(offending) + unreadable
         allowed = "none" if self.at_most == 0 else f"at most {self.at_most}"
-        said = f"{count} findings {self.when.describe()}, {allowed} allowed"
+        said = f"{count} finding{'' if count == 1 else 's'} {self.when.describe()}, {allowed} allowed"
         outcome: Outcome = "pass"
         if count > self.at_most:
             outcome = "fail"

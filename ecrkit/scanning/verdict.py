@@ -46,12 +46,16 @@ class InGrace(Record):
 
 @attrs.frozen(kw_only=True)
 class Reason(Record):
-    """Why a verdict is no pass: the rule, its limit, the finding (None: the scan as a whole), what would change it."""
+    """Why a verdict is no pass: the rule, its limit, the finding (None: the scan as a whole), what would change it.
+
+    `text` is a whole sentence; `because` is the part of it that does not repeat the finding.
+    """
 
     rule: str
     outcome: Outcome
     text: str
     would_change: str
+    because: str = ""
     limit: int | None = None
     finding: Finding | None = None
     platform: str | None = None

@@ -58,7 +58,7 @@ def _part(verdict: Verdict) -> Iterator[FindingRow]:
         yield FindingRow(
             finding=finding,
             state="blocking" if failed else "undetermined" if reasons else "counted",
-            why="; ".join(dict.fromkeys(r.text for r in reasons)),
+            why="; ".join(dict.fromkeys(f"{r.rule}: {r.because}" for r in reasons)),
             rules=tuple(r.rule for r in reasons),
             remedy="; ".join(dict.fromkeys(r.would_change for r in reasons)),
             **place,
@@ -69,7 +69,7 @@ def _part(verdict: Verdict) -> Iterator[FindingRow]:
         yield FindingRow(
             finding=entry.finding,
             state="blocking" if any(r.outcome == "fail" for r in reasons) else "in grace",
-            why="; ".join([why, *dict.fromkeys(r.text for r in reasons)]),
+            why="; ".join([why, *dict.fromkeys(f"{r.rule}: {r.because}" for r in reasons)]),
             rules=tuple(r.rule for r in reasons),
             **place,
         )

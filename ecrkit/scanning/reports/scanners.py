@@ -172,7 +172,15 @@ def to_gitlab(verdict: Verdict, *, indent: int | None = 2) -> str:
         "scanner": tool,
         "messages": [{"level": "fatal", "value": str(r)} for r in whole],
     }
-    entries.sort(key=lambda e: (e["details"]["ecrkit_state"]["value"] == "suppressed", e["_rank"], e["name"], e["id"]))
+    entries.sort(
+        key=lambda e: (
+            e["details"]["ecrkit_state"]["value"] == "suppressed",
+            e["_rank"],
+            e["name"],
+            e["location"]["dependency"]["package"]["name"],
+            e["id"],
+        )
+    )
     for entry in entries:
         del entry["_rank"]
     body = {"version": _GITLAB_VERSION, "scan": scan, "vulnerabilities": entries, "remediations": []}
