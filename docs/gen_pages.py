@@ -48,14 +48,15 @@ def listed(name: str, members: Iterable[str]) -> str:
 def reference_page(name: str) -> str:
     """Return the page of one package: what it exports, then what only its submodules export."""
     top = importlib.import_module(f"ecrkit.{name}")
-    names = list(getattr(top, "__all__", ()))
-    # Docstrings refer to modules by name; the anchors give such a reference a place to arrive.
-    anchors = "\n".join(f"[](){{#{m}}}" for m in [f"ecrkit.{name}", *submodules(name)])
-    parts = [f"{NOTE}{anchors}\n\n# ecrkit.{name}\n", listed(f"ecrkit.{name}", names)]
+    # A name that a submodule bears too is shown in the submodule's section: griffe takes the path for the module.
+    below = {m.rpartition(".")[2] for m in submodules(name)}
+    names = [n for n in getattr(top, "__all__", ()) if n not in below]
+    # Docstrings refer to modules by name; the explicit ids give such a reference a place to arrive.
+    parts = [f"{NOTE}# ecrkit.{name} {{#ecrkit.{name}}}\n", listed(f"ecrkit.{name}", names)]
     for module in submodules(name):
         rest = [n for n in getattr(importlib.import_module(module), "__all__", ()) if n not in names]
         if rest:
-            parts += [f"## {module}\n", listed(module, rest)]
+            parts += [f"## {module} {{#{module}}}\n", listed(module, rest)]
     return "\n".join(parts)
 
 
