@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-PIP := $(PY) -m pip --disable-pip-version-check --quiet
+PIP := $(PY) -m pip --disable-pip-version-check -qq
 MADE := $(VENV)/.stamp-made
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
@@ -51,7 +51,7 @@ $(RUNTIME): pyproject.toml requirements/dev.txt | $(MADE)
 $(DEV): pyproject.toml requirements/dev.txt | $(MADE)
 	@echo "$(VENV): installing ecrkit and the tools of its suite (a minute or two)"
 	@$(PIP) install --requirement requirements/dev.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install --no-deps --editable .
 	@touch $(RUNTIME) $@
 
 # --- for users ------------------------------------------------------------------------------------------------------
