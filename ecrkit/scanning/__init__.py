@@ -7,7 +7,7 @@ configuration are in `ecrkit.scanning.configuration`.
 
 from __future__ import annotations
 
-from ecrkit.scanning.compare import Change, Comparison, compare
+from ecrkit.scanning.comparison import Change, Comparison, compare
 from ecrkit.scanning.conditions import (
     Both,
     Condition,
@@ -35,7 +35,6 @@ from ecrkit.scanning.gate import Gate, Profile, Profiles
 from ecrkit.scanning.platforms import ImageScan, IndexChild, index_children, latest_scannable
 from ecrkit.scanning.policy_files import gate_from, load_gate, load_profiles, profiles_from
 from ecrkit.scanning.purl import Purl, package_purl
-from ecrkit.scanning.readiness import Observation, Readiness, ScanWait, WaitStep, readiness, step
 from ecrkit.scanning.reports import to_csv, to_gitlab, to_json, to_junit, to_markdown, to_sarif, to_text
 from ecrkit.scanning.rules import (
     AllOf,
@@ -60,6 +59,7 @@ from ecrkit.scanning.service import ScanningService
 from ecrkit.scanning.severity import SEVERITIES, SeverityPolicy
 from ecrkit.scanning.verdict import InGrace, Reason, Suppressed, Verdict
 from ecrkit.scanning.vex import VexProduct, VexReport, VexStatement, VexStatements
+from ecrkit.scanning.waiting import Observation, Readiness, ScanWait, WaitStep, readiness, step
 
 __all__ = [
     "SEVERITIES",

@@ -13,8 +13,8 @@ import attrs
 from ecrkit.errors import InvalidInput
 from ecrkit.scanning._glob import matches
 from ecrkit.scanning.findings import Finding, ScanReport
-from ecrkit.scanning.readiness import readiness
 from ecrkit.scanning.severity import SEVERITIES, SeverityPolicy, severity_rank
+from ecrkit.scanning.waiting import readiness
 
 __all__ = [
     "Both",

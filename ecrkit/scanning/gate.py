@@ -16,11 +16,11 @@ from ecrkit.scanning.conditions import View
 from ecrkit.scanning.exemptions import ExemptionMatcher, ExemptionReport, Exemptions
 from ecrkit.scanning.findings import Finding, ScanReport
 from ecrkit.scanning.platforms import ImageScan
-from ecrkit.scanning.readiness import Readiness, readiness
 from ecrkit.scanning.rules import AllOf, Outcome, Rule, RuleResult, worst
 from ecrkit.scanning.severity import SEVERITIES, SeverityPolicy, severity_rank
 from ecrkit.scanning.verdict import InGrace, Reason, Suppressed, Verdict
 from ecrkit.scanning.vex import VexMatcher, VexReport, VexStatements
+from ecrkit.scanning.waiting import Readiness, readiness
 
 __all__ = ["Gate", "Profile", "Profiles"]
 

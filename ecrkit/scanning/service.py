@@ -24,7 +24,7 @@ from ecrkit.records import Progress
 from ecrkit.refs import ImageRef
 from ecrkit.scanning.findings import ScanReport
 from ecrkit.scanning.platforms import ImageScan, IndexChild, index_children
-from ecrkit.scanning.readiness import Observation, ObservationKind, ScanWait, WaitStep, step
+from ecrkit.scanning.waiting import Observation, ObservationKind, ScanWait, WaitStep, step
 
 __all__ = ["ScanningService"]
 

@@ -14,10 +14,10 @@ from ecrkit._internal.tables import html_table
 from ecrkit.errors import WaitFailed
 from ecrkit.scanning.exemptions import ExemptionReport
 from ecrkit.scanning.findings import Dropped, Finding, ScanSource
-from ecrkit.scanning.readiness import Readiness
 from ecrkit.scanning.rules import Outcome, RuleResult
 from ecrkit.scanning.severity import SeverityBasis
 from ecrkit.scanning.vex import VexReport
+from ecrkit.scanning.waiting import Readiness
 
 __all__ = ["InGrace", "Reason", "Suppressed", "Verdict"]
 

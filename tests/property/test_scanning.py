@@ -86,7 +86,9 @@ leaves = st.one_of(
     st.builds(OlderThan, st.integers(0, 40), st.sampled_from(["first_observed", "published"])),
     st.builds(NewAgainstBaseline, st.sampled_from(["package", "id"]), st.sampled_from(["undetermined", "new", "old"])),
 )
-conditions = st.one_of(leaves, st.lists(leaves, min_size=1, max_size=3).map(Both), st.lists(leaves, min_size=1, max_size=3).map(Either))
+conditions = st.one_of(
+    leaves, st.lists(leaves, min_size=1, max_size=3).map(Both), st.lists(leaves, min_size=1, max_size=3).map(Either)
+)
 
 
 @st.composite
@@ -95,7 +97,10 @@ def gates(draw: st.DrawFn) -> Gate:
 
     def limit() -> Limit:
         return Limit(
-            name=f"r{next(numbers)}", at_most=draw(st.integers(0, 3)), when=draw(conditions), ignores_grace=draw(st.booleans())
+            name=f"r{next(numbers)}",
+            at_most=draw(st.integers(0, 3)),
+            when=draw(conditions),
+            ignores_grace=draw(st.booleans()),
         )
 
     rules: list[Any] = [limit() for _ in range(draw(st.integers(1, 3)))]
@@ -106,7 +111,9 @@ def gates(draw: st.DrawFn) -> Gate:
     return Gate(
         rules,
         severity=SeverityPolicy(
-            basis=draw(st.sampled_from(["ecr", "vendor", "score"])), untriaged_as=draw(treatments), undefined_as=draw(treatments)
+            basis=draw(st.sampled_from(["ecr", "vendor", "score"])),
+            untriaged_as=draw(treatments),
+            undefined_as=draw(treatments),
         ),
         grace_days=draw(st.dictionaries(st.sampled_from(SEVERITIES), st.integers(0, 30), max_size=3)),
         accept_undetermined=draw(st.sets(st.sampled_from(names), max_size=2)),
@@ -116,7 +123,13 @@ def gates(draw: st.DrawFn) -> Gate:
 @st.composite
 def exemptions(draw: st.DrawFn) -> Exemption:
     ids = tuple(draw(st.lists(st.sampled_from(IDS), max_size=2, unique=True)))
-    names = tuple(draw(st.lists(st.sampled_from(NAMES if not ids else [*NAMES, "*"]), min_size=0 if ids else 1, max_size=2, unique=True)))
+    names = tuple(
+        draw(
+            st.lists(
+                st.sampled_from(NAMES if not ids else [*NAMES, "*"]), min_size=0 if ids else 1, max_size=2, unique=True
+            )
+        )
+    )
     return Exemption(
         reason="r",
         ids=ids,
@@ -140,7 +153,12 @@ def judge(gate: Gate, found: list[Finding], exempt: list[Exemption], baseline: l
 @settings(max_examples=300)
 @given(gates(), several, findings, st.integers(0, 6), st.lists(exemptions(), max_size=3), st.none() | several)
 def test_a_further_finding_never_makes_the_outcome_better(
-    gate: Gate, found: list[Finding], further: Finding, place: int, exempt: list[Exemption], baseline: list[Finding] | None
+    gate: Gate,
+    found: list[Finding],
+    further: Finding,
+    place: int,
+    exempt: list[Exemption],
+    baseline: list[Finding] | None,
 ) -> None:
     before = judge(gate, found, exempt, baseline)
     after = judge(gate, [*found[:place], further, *found[place:]], exempt, baseline)
@@ -174,7 +192,9 @@ def test_the_order_of_findings_and_exemptions_changes_nothing(
 
 @settings(max_examples=150)
 @given(gates(), several, st.lists(exemptions(), max_size=3))
-def test_every_finding_is_accounted_for_and_every_no_has_a_reason(gate: Gate, found: list[Finding], exempt: list[Exemption]) -> None:
+def test_every_finding_is_accounted_for_and_every_no_has_a_reason(
+    gate: Gate, found: list[Finding], exempt: list[Exemption]
+) -> None:
     verdict = judge(gate, found, exempt, None)
     told = [*verdict.findings, *(s.finding for s in verdict.suppressed), *(g.finding for g in verdict.in_grace)]
     assert sorted(map(str, told)) == sorted(map(str, found))
@@ -247,8 +267,12 @@ raw_findings = st.one_of(
 
 
 @settings(max_examples=150)
-@given(st.lists(st.tuples(st.booleans(), raw_findings), max_size=6), st.integers(0, 6), st.randoms(use_true_random=False))
-def test_the_order_of_pages_and_of_findings_in_them_changes_no_report(entries: list[Any], cut: int, random: Any) -> None:
+@given(
+    st.lists(st.tuples(st.booleans(), raw_findings), max_size=6), st.integers(0, 6), st.randoms(use_true_random=False)
+)
+def test_the_order_of_pages_and_of_findings_in_them_changes_no_report(
+    entries: list[Any], cut: int, random: Any
+) -> None:
     basic = [raw for _, raw in entries if "attributes" in raw]
     enhanced = [raw for _, raw in entries if "attributes" not in raw]
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.tables import html_table
 from ecrkit.scanning.findings import Finding, ScanReport
-from ecrkit.scanning.readiness import Readiness, readiness
+from ecrkit.scanning.waiting import Readiness, readiness
 
 __all__ = ["Change", "Comparison", "compare"]
 
