@@ -75,7 +75,7 @@ def import_from_wheel(path: Path) -> None:
         venv.create(home, with_pip=True)
         python = home / "bin" / "python"
         env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", path.resolve()]
+        install = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", path.resolve()]
         for command in (install, [python, "-W", "error", "-c", PROBE]):
             subprocess.run(command, cwd=folder, env=env, check=True)
 
