@@ -175,7 +175,8 @@ def _aged(run: Run, chosen: Selected, image: Image, out: Outcome, marked: bool) 
         else "nothing: the limit is beyond all time"
     )
     return attrs.evolve(
-        out, reason="too-old" if marked else "young-enough", age=age, threshold=limit, changes_at=None if marked else due,
+        out, reason="too-old" if marked else "young-enough", age=age, threshold=limit,
+        changes_at=None if marked else due,
         why=f"{verb} {_days(age)} ago, {relation} {rule.count_number} days", would_change=change,
     )  # fmt: skip
 
@@ -205,7 +206,7 @@ def _blocked(run: Run, position: int, out: Outcome) -> Outcome:
     more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
     return attrs.evolve(
         out, action="keep", reason="blocked-by-index", blocked_by=holders,
-        why=f"rule {out.rule_priority} would {verb} it ({out.why}), but index {holders[0]}{more} references it and stays",
+        why=f"rule {out.rule_priority} would {verb} it ({out.why}), but index {holders[0]}{more} holds it and stays",
         would_change="the index going first, or in the same run",
     )  # fmt: skip
 

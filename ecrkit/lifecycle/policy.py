@@ -39,8 +39,8 @@ class LifecyclePolicy:
 
     Example:
         >>> policy = LifecyclePolicy.parse({"rules": [{
-        ...     "rulePriority": 1, "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 5},
-        ...     "action": {"type": "expire"}}]})
+        ...     "rulePriority": 1, "action": {"type": "expire"}, "selection": {
+        ...         "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 5}}]})
         >>> print(policy.rules[0])
         rule 1: expire all images beyond the newest 5
     """

@@ -145,9 +145,11 @@ class Run:
     def opaque(self) -> tuple[str, ...]:
         """Indexes that stay and whose children are unknown, so that they may hold anything."""
         return tuple(
-            image.digest
-            for image in self.inventory.opaque_indexes
-            if image.status != "ARCHIVED" and not self._goes(self.positions[image.digest])
+            sorted(
+                image.digest
+                for image in self.inventory.opaque_indexes
+                if image.status != "ARCHIVED" and not self._goes(self.positions[image.digest])
+            )
         )
 
     @cached_property
@@ -184,19 +186,24 @@ class Run:
         unclear = sum(_no_archive_time(image) for image in self.images)
         if unclear and any(rule.count_type == "sinceImageTransitioned" for rule in self.policy.rules):
             found.append(f"{unclear} archived images have no archive time; they are kept here, ECR may expire them")
-        found.extend(self._ties())
+        found += [
+            f"rule {priority}: {last} and {after} were pushed at the same time and only one of them is kept; ECR may "
+            "choose the other"
+            for priority, last, after in self.ties
+        ]
         return tuple(found)
 
-    def _ties(self) -> Iterator[str]:
+    @cached_property
+    def ties(self) -> tuple[tuple[int, str, str], ...]:
+        """Rule, last image within its count and first beyond it, where both were pushed at the same time."""
+        found: list[tuple[int, str, str]] = []
         for chosen in self.selected:
             rule, edge = chosen.rule, chosen.rule.count_number
             if rule.count_type == "imageCountMoreThan" and len(chosen.ranked) > edge:
                 last, after = chosen.ranked[edge - 1], chosen.ranked[edge]
                 if self.rank_times[last] == self.rank_times[after]:
-                    yield (
-                        f"rule {rule.priority}: {self.images[last].digest} and {self.images[after].digest} were pushed "
-                        "at the same time and only one of them is kept; ECR may choose the other"
-                    )
+                    found.append((rule.priority, self.images[last].digest, self.images[after].digest))
+        return tuple(found)
 
     def outcome(self, digest: str) -> Outcome:
         """Return what happens to the image and why.

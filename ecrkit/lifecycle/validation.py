@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ecrkit.errors import Problem
-from ecrkit.lifecycle.rules import Action, CountType, Rule, TagStatus
+from ecrkit.lifecycle.rules import CountType, Rule, TagStatus
 
 __all__ = ["MAX_RULES", "MAX_WILDCARDS", "MIN_ARCHIVE_DAYS", "check", "check_together"]
 

@@ -1,0 +1,241 @@
+"""The dry run on a live repository: reads, previews, compares; and the one method that writes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from ecrkit.errors import Conflict, InvalidInput, NotFound, PlanOutdated, WaitExpired, WaitFailed
+from ecrkit.images.inventory import Inventory
+from ecrkit.lifecycle.plan import Plan, protected_digests
+from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
+from ecrkit.lifecycle.preview import POLL_SECONDS, Comparison, WaitState, compare, step
+from ecrkit.lifecycle.run import Run
+from ecrkit.lifecycle.simulate import simulate
+from ecrkit.ports import Clock, ImageSource, LifecyclePolicyStore, ManifestSource, OnProgress
+from ecrkit.records import LifecyclePreview, Progress
+
+__all__ = ["LifecycleService"]
+
+AnyPolicy = LifecyclePolicy | str | Mapping[str, Any]
+
+
+def _parsed(policy: AnyPolicy) -> LifecyclePolicy:
+    return policy if isinstance(policy, LifecyclePolicy) else LifecyclePolicy.parse(policy)
+
+
+@attrs.frozen
+class LifecycleService:
+    """Dry runs, previews and plans of lifecycle policies on live repositories.
+
+    Without a manifest source the children of indexes stay unknown, and the outcomes that depend on them uncertain.
+    """
+
+    images: ImageSource
+    manifests: ManifestSource | None
+    policies: LifecyclePolicyStore
+    clock: Clock
+
+    def policy(self, repository: str) -> LifecyclePolicy | None:
+        """Return the live policy, or None when the repository has none.
+
+        Raises:
+            LifecyclePolicyError: the live text is newer or other than ecrkit understands.
+        """
+        live = self.policies.lifecycle_policy(repository)
+        return None if live is None else LifecyclePolicy.parse(live.text)
+
+    def inventory(self, repository: str, *, on_progress: OnProgress | None = None) -> Inventory:
+        """Return the repository's images of every status, and the children of its indexes as far as they can be read.
+
+        Reading a manifest may count as a pull of the index.
+        """
+        found = tuple(self.images.images(repository))
+        if on_progress:
+            on_progress(Progress(done=len(found), total=len(found), what="images"))
+        # An archived index holds nothing and cannot be pulled.
+        indexes = [image.digest for image in found if image.is_index and image.status == "ACTIVE"]
+        children: dict[str, tuple[str, ...]] = {}
+        if indexes and self.manifests is not None:
+            for digest, manifest in self.manifests.manifests(repository, indexes).items():
+                known = _children(manifest.text)
+                if known is not None:
+                    children[digest] = known
+            if on_progress:
+                on_progress(Progress(done=len(children), total=len(indexes), what="indexes"))
+        return Inventory(found, children=children, repository=repository)
+
+    def dry_run(
+        self,
+        repository: str,
+        policy: AnyPolicy | None = None,
+        *,
+        now: dt.datetime | None = None,
+        count_children: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> Run:
+        """Return what the policy (default: the live one) would do to the repository; reads and never writes.
+
+        Raises:
+            LifecyclePolicyError: ECR would refuse the policy.
+            NotFound: no policy was given and the repository has none.
+        """
+        chosen = self._live(repository) if policy is None else _parsed(policy)
+        inventory = self.inventory(repository, on_progress=on_progress)
+        return simulate(chosen, inventory, now=now or self.clock.now(), count_children=count_children)
+
+    def _live(self, repository: str) -> LifecyclePolicy:
+        live = self.policy(repository)
+        if live is None:
+            raise NotFound(
+                f"{repository} has no lifecycle policy; pass the one to try",
+                operation="GetLifecyclePolicy",
+                code="LifecyclePolicyNotFoundException",
+                resource=repository,
+            )
+        return live
+
+    def preview(
+        self,
+        repository: str,
+        policy: AnyPolicy | None = None,
+        *,
+        timeout: float = 300.0,
+        on_progress: OnProgress | None = None,
+    ) -> LifecyclePreview:
+        """Return ECR's own preview of the policy (default: the live one), complete and with every page.
+
+        Starts a preview, which stores nothing as policy. When somebody else's preview is in progress, it waits for that
+        one to end and starts its own; it never returns the preview of another policy.
+
+        Raises:
+            LifecyclePolicyError: ECR would refuse the policy.
+            WaitExpired: `timeout` seconds passed.
+            WaitFailed: the preview failed, expired, or was replaced by somebody else's.
+        """
+        text = None if policy is None else _parsed(policy).to_json()
+        began = self.clock.monotonic()
+        self._start(repository, text, began + timeout, timeout)
+        deadline = self.clock.now() + dt.timedelta(seconds=max(0.0, began + timeout - self.clock.monotonic()))
+        state = WaitState(deadline=deadline, policy_text=text)
+        while True:
+            seen = self.policies.lifecycle_preview(repository)
+            state = step(state, seen, self.clock.now())
+            if on_progress:
+                on_progress(Progress(done=state.attempts, what=f"preview {seen.status}"))
+            if state.state == "complete":
+                return seen
+            if state.state == "deadline":
+                raise WaitExpired(f"the preview of {repository} is still {seen.status} after {timeout:g} s", last=seen)
+            if state.done:
+                what = "is of another policy: somebody else started one" if state.state == "other" else seen.status
+                raise WaitFailed(f"the preview of {repository}: {what}", last=seen)
+            left = (state.deadline - self.clock.now()).total_seconds()
+            self.clock.sleep(min(POLL_SECONDS, max(left, 0.0)))
+
+    def _start(self, repository: str, text: str | None, end: float, timeout: float) -> None:
+        while True:
+            try:
+                self.policies.start_lifecycle_preview(repository, text)
+                return
+            except Conflict as fault:
+                if fault.code != "LifecyclePolicyPreviewInProgressException":
+                    raise
+                left = end - self.clock.monotonic()
+                if left <= 0:
+                    raise WaitExpired(
+                        f"another preview of {repository} is still in progress after {timeout:g} s", last=fault
+                    ) from fault
+                self.clock.sleep(min(POLL_SECONDS, left))
+
+    def compare(self, preview: LifecyclePreview, run: Run) -> Comparison:
+        """Return every image on which ECR's preview and the dry run differ, with the likely cause."""
+        return compare(preview, run)
+
+    def plan(
+        self, repository: str, policy: AnyPolicy, *, protect: Iterable[object] = (), accept_uncertain: bool = False
+    ) -> Plan:
+        """Return the plan to put the policy, made on what is live now; `apply` then also checks the live policy.
+
+        Raises:
+            PlanRefused: see `Run.plan`.
+        """
+        live = self.policies.lifecycle_policy(repository)
+        made = self.dry_run(repository, policy).plan(protect=protect, accept_uncertain=accept_uncertain)
+        return attrs.evolve(made, replaces=None if live is None else live.text, checks_replaced=True)
+
+    def apply(self, plan: Plan) -> Run:
+        """Put the plan's policy, unless what the plan rests on has moved in a way that changes an outcome.
+
+        Reads the inventory and the live policy again. The run on the new inventory, as of now, must act on the same
+        images in the same way; images that nobody's outcome depends on may come and go. Returns that run. ECR acts
+        within 24 hours, so images that grow too old until then, or are pushed, are not covered.
+
+        Raises:
+            PlanOutdated: an outcome, a protected image or the live policy changed; nothing was written.
+            InvalidInput: the plan names no repository.
+        """
+        if not plan.repository:
+            raise InvalidInput.single("not a plan to apply", "$.repository", "is empty; plan on a named repository")
+        policy = plan.policy
+        changes = self._policy_changes(plan)
+        run = self.dry_run(plan.repository, policy, count_children=plan.count_children)
+        changes += _changes(plan, run)
+        if changes:
+            raise PlanOutdated(
+                f"the plan for {plan.repository} no longer holds, nothing was written: {'; '.join(changes[:5])}",
+                changes=changes,
+            )
+        self.policies.put_lifecycle_policy(plan.repository, plan.policy_text)
+        return run
+
+    def _policy_changes(self, plan: Plan) -> list[str]:
+        if not plan.checks_replaced:
+            return []
+        live = self.policies.lifecycle_policy(plan.repository)
+        text = None if live is None else live.text
+        if text == plan.replaces:
+            return []
+        if text is None:
+            return ["the live policy was deleted since"]
+        if plan.replaces is None:
+            return ["the repository has a policy now and had none"]
+        try:
+            same = LifecyclePolicy.parse(text) == LifecyclePolicy.parse(plan.replaces)
+        except LifecyclePolicyError:
+            same = False
+        return [] if same else ["the live policy was replaced since"]
+
+
+def _changes(plan: Plan, run: Run) -> list[str]:
+    now = {digest: run.outcome(digest).action for digest in (*run.expired, *run.transitioned, *run.cascaded)}
+    changes: list[str] = []
+    for digest in sorted({*now, *plan.actions}):
+        was, is_ = plan.actions.get(digest, "keep"), now.get(digest, "keep")
+        if digest not in run.inventory:
+            changes.append(f"{digest} was to {was} and is no longer in the repository")
+        elif was != is_:
+            changes.append(f"{digest} was to {was} and would now {is_}: {run.outcome(digest).explain()}")
+    found, unknown = protected_digests(run, plan.protect)
+    changes += [f"{name} is protected and cannot be found any more" for name in unknown]
+    # A protected tag may name another image by now; the image that it named is protected still.
+    held = set(found) | set(plan.protected)
+    changes += [f"{digest} is protected and would {now[digest]}" for digest in sorted(held & set(now))]
+    if not run.certain and not plan.accept_uncertain:
+        changes.append("the outcome is uncertain now: " + "; ".join(run.warnings))
+    return changes
+
+
+def _children(text: str) -> tuple[str, ...] | None:
+    """Return the digests that an index references, or None when the text does not tell them for sure."""
+    import json
+
+    try:
+        listed = json.loads(text)["manifests"]
+        digests = tuple(item["digest"] for item in listed)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return digests if all(isinstance(d, str) for d in digests) else None
