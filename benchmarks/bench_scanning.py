@@ -110,13 +110,14 @@ class SlowSource:
         time.sleep(self.latency)
         return [
             {
-                "repositoryName": repository, "imageId": {"imageDigest": image}, "imageScanStatus": {"status": "COMPLETE"},
+                "repositoryName": repository, "imageId": {"imageDigest": image},
+                "imageScanStatus": {"status": "COMPLETE"},
                 "imageScanFindings": {"imageScanCompletedAt": 1764000000.0, "findings": []},
             }
         ]  # fmt: skip
 
     def start_scan(self, repository: str, image: str) -> None:
-        raise AssertionError("nothing is started here")
+        raise AssertionError(f"nothing is started here: {repository}@{image}")
 
 
 class Threads:

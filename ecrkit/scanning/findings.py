@@ -203,7 +203,7 @@ class ScanReport(Record):
     always recounted from the findings: the counts of an enhanced answer cover one page only. `absent` maps each
     kind of data that the source does not carry to the reason. `complete` is False when a page is missing.
 
-    Ask [`readiness`][ecrkit.scanning.readiness.readiness] whether the report may be judged at all: an empty list
+    Ask [`readiness`][ecrkit.scanning.readiness] whether the report may be judged at all: an empty list
     of findings is no proof of a clean image.
 
     Example:
