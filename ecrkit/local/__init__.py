@@ -27,6 +27,7 @@ from ecrkit.local.events import (
 from ecrkit.local.faults import ServiceFault
 from ecrkit.local.hook import attach, client
 from ecrkit.local.registry import RegistryState
+from ecrkit.local.server import LocalServer, serve
 from ecrkit.local.throttle import throttle
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "LifecycleFailure",
     "LifecyclePolicyExecuted",
     "Limits",
+    "LocalServer",
     "ManualClock",
     "OperationState",
     "RegistryState",
@@ -49,5 +51,6 @@ __all__ = [
     "attach",
     "client",
     "operation_table",
+    "serve",
     "throttle",
 ]

@@ -295,6 +295,14 @@ class Engine:
             found = self._valid(password, None)
             return None if found is None else found.caller
 
+    def issued_token(self, password: str) -> tuple[str, str, str, bool] | None:
+        """Return account, region, caller of a password and whether it has expired; None when never issued."""
+        with self.lock:
+            found = self._passwords.get(password)
+            if found is None:
+                return None
+            return found.account, found.region, found.caller, self.clock.now() >= found.expires_at
+
     def download_url(self, registry: RegistryState, repository: str, digest: str) -> str:
         """Return a URL for a layer, valid for an hour. The token in its query is all the authority it needs."""
         with self.lock:
