@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
+from ecrkit._internal.clock import SystemClock
 from ecrkit.local.engine import Engine
 from ecrkit.local.server import LocalServer, serve
 
 __all__ = ["main"]
 
-
-class _SystemClock:
-    """The machine's clock: a process of its own has no test that advances it."""
-
-    def now(self) -> dt.datetime:
-        """Return the time."""
-        return dt.datetime.now(dt.UTC)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def _port(text: str) -> int:
@@ -67,13 +62,13 @@ def _lines(server: LocalServer, engine: Engine) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None, *, wait: Callable[[threading.Event], None] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return 0, or 2 when the port or address cannot be used.
 
-    `wait` replaces the waiting for a signal, for callers that stop the server themselves.
+    Runs in the main thread only, where signals arrive.
     """
     options = _arguments().parse_args(argv)
-    engine = Engine(clock=_SystemClock(), account=options.account, region=options.region)
+    engine = Engine(clock=SystemClock(), account=options.account, region=options.region)
     try:
         server = serve(engine, host=options.host, port=options.port)
     except OSError as problem:
@@ -81,12 +76,16 @@ def main(argv: Sequence[str] | None = None, *, wait: Callable[[threading.Event],
         print(f"ecrkit.local: cannot listen on {options.host}:{options.port}: {reason}", file=sys.stderr)
         return 2
     with server:
-        stop = threading.Event()
-        if wait is None:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: stop.set())
-        print(_lines(server, engine), flush=True)
-        (wait or threading.Event.wait)(stop)
+        # Both signals raise in this thread: a handler that sets the event could meet the event's own lock.
+        before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+        try:
+            print(_lines(server, engine), flush=True)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("stopped", flush=True)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
     return 0
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from io import BufferedIOBase
 from tempfile import SpooledTemporaryFile
-from typing import IO, Final
+from typing import Final
 
 __all__ = ["BadRequest", "Body", "Spool"]
 
@@ -31,7 +32,7 @@ class Body:
         limit: the bytes that may come; more raise `BadRequest` 413.
     """
 
-    def __init__(self, source: IO[bytes], headers: Mapping[str, str], limit: int) -> None:
+    def __init__(self, source: BufferedIOBase, headers: Mapping[str, str], limit: int) -> None:
         self._source = source
         self._limit = limit
         self.chunked = headers.get("Transfer-Encoding", "").strip().lower() == "chunked"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import io
 import json
 import logging
 import socket
@@ -84,7 +83,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body: Body | None = None
         try:
             limit = owner.max_body if self.path.startswith("/v2/") else min(owner.max_body, _JSON_LIMIT)
-            body = Body(cast("io.BufferedIOBase", self.rfile), self.headers, limit)  # type: ignore[arg-type]
+            body = Body(self.rfile, self.headers, limit)
             found = owner.route(self.command, self.path, self.headers, body)
         except BadRequest as problem:
             self.close_connection = True
