@@ -11,6 +11,7 @@ import attrs
 from typing_extensions import override
 
 from ecrkit.images.inventory import Inventory
+from ecrkit.lifecycle._pool import Columns
 from ecrkit.lifecycle.outcome import Outcome, describe
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.rules import Action, Rule
@@ -67,6 +68,7 @@ class Run:
     selected: tuple[Selected, ...] = attrs.field(repr=False)
     holders: Mapping[int, tuple[str, ...]] = attrs.field(repr=False)
     following: Mapping[str, tuple[Action, str]] = attrs.field(repr=False)
+    has_archived: bool = attrs.field(repr=False)
 
     @classmethod
     def build(
@@ -75,21 +77,24 @@ class Run:
         policy: LifecyclePolicy,
         inventory: Inventory,
         now: dt.datetime,
-        images: Sequence[Image],
-        rank_times: Sequence[dt.datetime],
+        columns: Columns,
         first: Sequence[int],
         marked: bytearray,
         selected: tuple[Selected, ...],
         count_children: bool,
     ) -> Run:
         """Return the run of marked images: indexes hold their children, referrers follow their subject."""
-        acting = {images[i].digest: i for i in range(len(images)) if marked[i]}
-        holders = _hold(inventory, acting)
-        actions: dict[str, Action] = {d: selected[first[i]].rule.action for d, i in acting.items()}
+        images = columns.images
+        holders: dict[int, tuple[str, ...]] = {}
+        following: dict[str, tuple[Action, str]] = {}
+        if inventory.children or columns.has_subjects:
+            acting = {images[i].digest: i for i, hit in enumerate(marked) if hit}
+            holders = _hold(inventory, acting)
+            following = _follow(inventory, {d: selected[first[i]].rule.action for d, i in acting.items()})
         return cls(
             policy=policy, inventory=inventory, now=now, count_children=count_children, images=images,
-            rank_times=rank_times, first=first, marked=marked, selected=selected, holders=holders,
-            following=_follow(inventory, actions),
+            rank_times=columns.times, first=first, marked=marked, selected=selected, holders=holders,
+            following=following, has_archived=columns.has_archived,
         )  # fmt: skip
 
     @cached_property
@@ -98,19 +103,22 @@ class Run:
         return {image.digest: i for i, image in enumerate(self.images)}
 
     def _ordered(self, positions: Iterable[int]) -> tuple[str, ...]:
+        """Return the digests in the order in which ECR works: longest in its storage class first."""
+        images = self.images
+        if not self.has_archived:
+            return tuple([images[i].digest for i in sorted(positions, reverse=True)])
+
         def age(i: int) -> tuple[dt.datetime, str]:
-            image = self.images[i]
+            image = images[i]
             archived = image.last_archived_at if image.storage_class == "archive" else None
             return archived or self.rank_times[i], image.digest
 
-        return tuple(self.images[i].digest for i in sorted(positions, key=age))
+        return tuple(images[i].digest for i in sorted(positions, key=age))
 
     def _acting(self, action: Action) -> tuple[str, ...]:
-        return self._ordered(
-            i
-            for i, hit in enumerate(self.marked)
-            if hit and i not in self.holders and self.selected[self.first[i]].rule.action == action
-        )
+        rules = [chosen.rule.action == action for chosen in self.selected]
+        first, holders = self.first, self.holders
+        return self._ordered([i for i, hit in enumerate(self.marked) if hit and rules[first[i]] and i not in holders])
 
     @cached_property
     def expired(self) -> tuple[str, ...]:

@@ -10,16 +10,17 @@ follow their subject. Source: ECR user guide, lifecycle policies; the readings o
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ecrkit._internal.times import UTC, require_aware
 from ecrkit.images.inventory import Inventory
-from ecrkit.lifecycle.glob import compile_glob
+from ecrkit.lifecycle._pool import columns_of
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run, Selected
-from ecrkit.records import Image, StorageClass
+from ecrkit.records import Image
 
 __all__ = ["clock_of", "simulate"]
 
@@ -60,16 +61,13 @@ def simulate(
     if not isinstance(policy, LifecyclePolicy):
         policy = LifecyclePolicy.parse(policy)
     now = require_aware(now, "now")
-    images, rank_times = _newest_first(inventory.images)
+    columns = columns_of(inventory)
+    images, rank_times = columns.images, columns.times
     first = [-1] * len(images)
     marked = bytearray(len(images))
     selected: list[Selected] = []
-    pools: dict[StorageClass, _Pool] = {}
     for number, rule in enumerate(policy.rules):
-        pool = pools.get(rule.storage_class)
-        if pool is None:
-            pool = pools[rule.storage_class] = _Pool(images, rule.storage_class)
-        members = pool.members(rule)
+        members = columns.pools[rule.storage_class].members(rule)
         ranked: Sequence[int] = members
         if rule.count_type == "imageCountMoreThan":
             if not count_children:
@@ -91,88 +89,9 @@ def simulate(
                     marked[i] = 1
         selected.append(Selected(rule=rule, members=members, ranked=ranked, cutoff=cutoff))
     return Run.build(
-        policy=policy, inventory=inventory, now=now, images=images, rank_times=rank_times, first=first, marked=marked,
+        policy=policy, inventory=inventory, now=now, columns=columns, first=first, marked=marked,
         selected=tuple(selected), count_children=count_children,
     )  # fmt: skip
-
-
-def _newest_first(images: Sequence[Image]) -> tuple[list[Image], list[dt.datetime]]:
-    """Return images and effective push times, newest first; of equal times the greater digest counts as newer."""
-    times = [image.last_activated_at or image.pushed_at for image in images]
-    order = sorted(range(len(images)), key=times.__getitem__, reverse=True)
-    ranked = [images[i] for i in order]
-    when = [times[i] for i in order]
-    start = 0
-    for at in range(1, len(when) + 1):
-        if at == len(when) or when[at] != when[start]:
-            if at - start > 1:
-                ranked[start:at] = sorted(ranked[start:at], key=lambda image: image.digest, reverse=True)
-            start = at
-    return ranked, when
-
-
-class _Pool:
-    """The images of one storage class, newest first, flattened so that a tag entry is one pass over strings."""
-
-    def __init__(self, images: Sequence[Image], storage: StorageClass) -> None:
-        archived = storage == "archive"
-        here = [i for i, image in enumerate(images) if (image.status in _ARCHIVE) == archived]
-        self.all: list[int] = here
-        self.untagged: list[int] = []
-        self.tags: list[str] = []
-        self.owners: list[int] = []
-        tags, owners = self.tags, self.owners
-        for i in here:
-            names = images[i].tags
-            if len(names) == 1:
-                tags.append(names[0])
-                owners.append(i)
-            elif names:
-                tags.extend(names)
-                owners.extend([i] * len(names))
-            else:
-                self.untagged.append(i)
-        self._hits: dict[tuple[bool, str], list[int]] = {}
-
-    def members(self, rule: Rule) -> list[int]:
-        if rule.tag_status == "any":
-            return self.all
-        if rule.tag_status == "untagged":
-            return self.untagged
-        entries = [(False, p) for p in rule.tag_prefixes] + [(True, p) for p in rule.tag_patterns]
-        found = self._hit(*entries[0])
-        for entry in entries[1:]:
-            other = set(self._hit(*entry))
-            found = [i for i in found if i in other]
-        return found
-
-    def _hit(self, is_pattern: bool, entry: str) -> list[int]:
-        """Return the images of which some tag satisfies the entry, newest first."""
-        key = (is_pattern, entry)
-        if key not in self._hits:
-            hits = self._scan(is_pattern, entry)
-            self._hits[key] = list(dict.fromkeys(hits))
-        return self._hits[key]
-
-    def _scan(self, is_pattern: bool, entry: str) -> list[int]:
-        pairs = zip(self.tags, self.owners, strict=True)
-        if is_pattern:
-            parts = entry.split("*")
-            if len(parts) == 1:
-                return [i for tag, i in pairs if tag == entry]
-            if len(parts) == 3 and not parts[0] and not parts[2]:
-                inside = parts[1]
-                return [i for tag, i in pairs if inside in tag]
-            if len(parts) > 2 or parts[1]:
-                match: Callable[[str], bool] = compile_glob(entry)
-                return [i for tag, i in pairs if match(tag)]
-            entry = parts[0]
-        # A slice compares at half the cost of a call of startswith.
-        length = len(entry)
-        return [i for tag, i in pairs if tag[:length] == entry]
-
-
-_ARCHIVE: Final = frozenset({"ARCHIVED", "ACTIVATING"})
 
 
 def _cutoff(now: dt.datetime, days: int) -> dt.datetime:
@@ -199,8 +118,10 @@ def clock_of(image: Image, rule: Rule) -> dt.datetime | None:
 
 
 def _older(
-    images: Sequence[Image], rank_times: Sequence[dt.datetime], members: Sequence[int], rule: Rule, cutoff: dt.datetime
+    images: Sequence[Image], rank_times: Sequence[dt.datetime], members: list[int], rule: Rule, cutoff: dt.datetime
 ) -> list[int]:
     if rule.count_type == "sinceImagePushed":
-        return [i for i in members if rank_times[i] < cutoff]
+        # Both are in order of time, so the old ones are the end of the list.
+        edge = bisect_left(rank_times, True, key=lambda time: time < cutoff)
+        return members[bisect_left(members, edge) :]
     return [i for i in members if (when := clock_of(images[i], rule)) is not None and when < cutoff]
