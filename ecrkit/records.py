@@ -21,11 +21,15 @@ from ecrkit.errors import InvalidInput, Problem
 
 __all__ = [
     "Image",
+    "ImageFailure",
+    "ImageId",
+    "LayerState",
     "LifecyclePolicyText",
     "LifecyclePreview",
     "PreviewResult",
     "Progress",
     "RawManifest",
+    "Referrer",
     "Repository",
     "ScanSummary",
     "StorageClass",
@@ -381,3 +385,46 @@ class Progress(Record):
     done: int
     total: int | None = None
     what: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class ImageId(Record):
+    """What ListImages and PutImage call an image by: its digest, and one of its tags or None.
+
+    ListImages gives one identifier for each tag, so a digest may come several times.
+    """
+
+    digest: str
+    tag: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ImageFailure(Record):
+    """One image that a batch operation did not read or delete, with ECR's code (ECR API reference, ImageFailure)."""
+
+    digest: str | None
+    code: str
+    reason: str = ""
+    tag: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Referrer(Record):
+    """An artifact whose subject is an image: a signature, SBOM or attestation (ECR API reference, ImageReferrer)."""
+
+    digest: str
+    media_type: str
+    size: int
+    artifact_type: str | None = None
+    annotations: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    status: str = "ACTIVE"
+
+
+@attrs.frozen(kw_only=True)
+class LayerState(Record):
+    """Whether a repository has a layer: AVAILABLE, UNAVAILABLE, ARCHIVED, or a failure's code (ECR API, Layer)."""
+
+    digest: str
+    availability: str
+    size: int | None = None
+    media_type: str | None = None
