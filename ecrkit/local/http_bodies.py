@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from email.message import Message
 from io import BufferedIOBase
 from tempfile import SpooledTemporaryFile
 from typing import Final
@@ -32,7 +33,7 @@ class Body:
         limit: the bytes that may come; more raise `BadRequest` 413.
     """
 
-    def __init__(self, source: BufferedIOBase, headers: Mapping[str, str], limit: int) -> None:
+    def __init__(self, source: BufferedIOBase, headers: Message[str, str], limit: int) -> None:
         self._source = source
         self._limit = limit
         self.chunked = headers.get("Transfer-Encoding", "").strip().lower() == "chunked"

@@ -7,7 +7,7 @@ import binascii
 import json
 import re
 import threading
-from collections.abc import Mapping
+from email.message import Message
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -42,7 +42,7 @@ class Request:
 
     method: str
     target: str
-    headers: Mapping[str, str]
+    headers: Message[str, str]
     body: Body
 
     @property

@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import threading
+from email.message import Message
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlsplit
@@ -161,7 +162,7 @@ class LocalServer:
         )
         self._thread.start()
 
-    def route(self, method: str, target: str, headers: Any, body: Body) -> Answer:
+    def route(self, method: str, target: str, headers: Message[str, str], body: Body) -> Answer:
         """Return the answer to one HTTP request."""
         path = urlsplit(target).path
         if path == "/v2" or path.startswith("/v2/"):
