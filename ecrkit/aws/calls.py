@@ -120,7 +120,9 @@ class Caller:
                 pacer.passed()
                 return answer
 
-    def _fault(self, error: ClientError | BotoCoreError, operation: str, resource: str | None, attempt: int) -> EcrkitError:
+    def _fault(
+        self, error: ClientError | BotoCoreError, operation: str, resource: str | None, attempt: int
+    ) -> EcrkitError:
         return error_from(error, service=self.service, operation=operation, resource=resource, attempts=attempt)
 
     def listing(
@@ -130,7 +132,7 @@ class Caller:
         convert: Callable[[dict[str, Any]], list[T]],
         *,
         resource: str | None = None,
-        token: str = "nextToken",
+        token: str = "nextToken",  # noqa: S107 - a page token, no secret
     ) -> Listing[T]:
         """Return a lazy listing of every page; `convert` turns one answer into its records.
 

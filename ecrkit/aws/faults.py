@@ -238,7 +238,9 @@ def error_from(
         ecr DescribeImages for team/app: RepositoryNotFoundException: no such repository; check name, account and region
     """
     if isinstance(error, aws.ParamValidationError) and "Unknown parameter in" in str(error):
-        return NotSupportedByBotocore(_unknown_parameter(service, operation, str(error)), installed=botocore.__version__)
+        return NotSupportedByBotocore(
+            _unknown_parameter(service, operation, str(error)), installed=botocore.__version__
+        )
     fault = classify(error)
     text = _clean(_message(error))
     action = _denied_action(text) or action_for(service, operation) if fault.kind is Denied else None
@@ -273,7 +275,7 @@ def _request_id(error: ClientError | BotoCoreError) -> str | None:
 
 def _unknown_parameter(service: str, operation: str, text: str) -> str:
     names = re.findall(r'Unknown parameter in (\S+): "([^"]+)"', text)
-    listed = ", ".join(member if where == "input:" or where == "input" else f"{where}.{member}" for where, member in names)
+    listed = ", ".join(member if where in {"input:", "input"} else f"{where}.{member}" for where, member in names)
     return f"the request member {listed or 'named'} of {service}:{operation}"
 
 
@@ -315,7 +317,10 @@ _SECRETS: Final = (
     (re.compile(r"(?is)\s*the canonical string for this request should have been.*"), " [canonical request cut]"),
     (re.compile(r"(?i)(x-amz-security-token|authorization|x-amz-signature|signature)(\s*[:=]\s*)\S+"), r"\1\2[cut]"),
     (re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{12,}\b"), r"\1[cut]"),
-    (re.compile(r"(?i)(aws_?secret_?access_?key|secretAccessKey|sessionToken|password)(\W{1,4})[^\s\"',}]+"), r"\1\2[cut]"),
+    (
+        re.compile(r"(?i)(aws_?secret_?access_?key|secretAccessKey|sessionToken|password)(\W{1,4})[^\s\"',}]+"),
+        r"\1\2[cut]",
+    ),
 )
 _LONGEST: Final = 2000
 

@@ -8,7 +8,7 @@ lock.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import boto3
@@ -132,9 +132,9 @@ class AwsSession:
         if isinstance(url, Mapping):
             url = url.get(service)
         try:
-            made: BaseClient = self._session.client(  # type: ignore[call-overload]
-                service, region_name=self.region, endpoint_url=url, config=self._config
-            )
+            # boto3's own stub knows only literal service names.
+            make: Callable[..., BaseClient] = self._session.client
+            made = make(service, region_name=self.region, endpoint_url=url, config=self._config)
         except (BotoCoreError, ValueError) as error:
             raise InvalidInput.single("no AWS client", service, str(error)) from error
         if self._fast_parser:

@@ -92,7 +92,7 @@ def _as_done(work: Callable[[T], R], items: Iterable[T], workers: int, window: i
             for future in done:
                 item = waiting.pop(future)
                 yield item, future.result()
-            del done, future
+            done.clear()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

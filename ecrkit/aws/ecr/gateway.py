@@ -1,0 +1,26 @@
+"""The whole gateway."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from ecrkit.aws.ecr.deletion import EcrDeletion
+from ecrkit.aws.ecr.layers import EcrLayers
+from ecrkit.aws.ecr.lifecycle import EcrLifecycle
+from ecrkit.aws.ecr.manifests import EcrManifests
+from ecrkit.aws.ecr.repositories import EcrRepositories
+
+__all__ = ["EcrGateway"]
+
+
+class EcrGateway(EcrRepositories, EcrDeletion, EcrManifests, EcrLayers, EcrLifecycle):
+    """Everything ecrkit asks of ECR's API, and changes through it. Threads may share a gateway.
+
+    It satisfies `ports.RepositorySource`, `ImageSource`, `ManifestSource` and `LifecyclePolicyStore`. Each method
+    names the IAM actions it needs; `ecrkit.aws.iam.permissions()` lists them.
+    """
+
+    @override
+    def __repr__(self) -> str:
+        whose = self.registry_id or "the caller's own registry"
+        return f"<EcrGateway to {whose}, {self._workers} workers>"
