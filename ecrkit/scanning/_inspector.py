@@ -66,7 +66,8 @@ def _report(
     digests: set[str] = set()
     for path, raw in raws:
         if not isinstance(raw, Mapping):
-            drops.append(("unreadable: must be an object", path, False))
+            what = raw.message if isinstance(raw, Problem) else "must be an object"
+            drops.append((f"unreadable: {what}", path, False))
             continue
         images, others = _images(raw)
         name = str(raw.get("findingArn") or path)
@@ -161,8 +162,22 @@ def read_security_hub(findings: Mapping[str, Any] | Iterable[Mapping[str, Any]],
             continue
         if "SchemaVersion" not in raw:
             raise InvalidInput.single(_HUB_WHAT, path, "has no SchemaVersion")
-        renamed.extend((f"{path}.Vulnerabilities[{n}]", entry) for n, entry in enumerate(_from_asff(raw)))
+        read = Reader(_HUB_WHAT)
+        entries = _from_asff(read, raw, path)
+        # A problem takes the place of the finding, so that it is counted as unreadable and does not hide the others.
+        renamed.extend((p.path, p) for p in read.problems[:1])
+        if not read.problems:
+            renamed.extend((f"{path}.Vulnerabilities[{n}]", entry) for n, entry in enumerate(entries))
     return _report(renamed, "security-hub", digest=digest, coverage=None, incomplete=incomplete, absent=_HUB_ABSENT)
+
+
+_ASFF_CVSS: Final = {
+    "BaseScore": "baseScore", "BaseVector": "scoringVector", "Version": "version", "Source": "source",
+}  # fmt: skip
+_ASFF_IMAGE: Final = {
+    "ImageDigest": "imageHash", "RepositoryName": "repositoryName", "Architecture": "architecture",
+    "ImageTags": "imageTags", "ImagePublishedAt": "pushedAt",
+}  # fmt: skip
 
 
 def _lower(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -176,39 +191,28 @@ _ASFF_PACKAGE: Final = {
 }  # fmt: skip
 
 
-def _from_asff(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _from_asff(read: Reader, raw: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
     """Return the finding in Inspector's own names, once per vulnerability in it."""
-    fields = raw.get("ProductFields") or {}
-    resources = []
-    for resource in raw.get("Resources") or ():
-        image = (resource.get("Details") or {}).get("AwsEcrContainerImage") or {}
-        kind = resource.get("Type")
-        details = {
-            "imageHash": image.get("ImageDigest"),
-            "repositoryName": image.get("RepositoryName"),
-            "architecture": image.get("Architecture"),
-            "imageTags": image.get("ImageTags"),
-            "pushedAt": image.get("ImagePublishedAt"),
-            "platform": fields.get("aws/inspector/resources/1/resourceDetails/awsEcrContainerImageDetails/platform"),
-        }
-        is_image = kind == "AwsEcrContainerImage"
-        resources.append(
-            {"type": _ECR_IMAGE if is_image else kind, "details": {"awsEcrContainerImage": details} if is_image else {}}
-        )
+    fields = read.mapping(raw, "ProductFields", path)
+    resources = [
+        _asff_resource(read, entry, fields, f"{path}.Resources[{n}]")
+        for n, entry in enumerate(_objects(read, raw, "Resources", path))
+    ]
     state = "CLOSED" if raw.get("RecordState") == "ARCHIVED" else fields.get("aws/inspector/FindingStatus")
-    if (raw.get("Workflow") or {}).get("Status") == "SUPPRESSED":
+    if read.mapping(raw, "Workflow", path).get("Status") == "SUPPRESSED":
         state = "SUPPRESSED"
+    vulnerabilities = _objects(read, raw, "Vulnerabilities", path) or [{}]
     findings: list[Mapping[str, Any]] = []
-    vulnerabilities = raw.get("Vulnerabilities") or [{}]
     for number, entry in enumerate(vulnerabilities):
-        vendor = entry.get("Vendor") or {}
+        here = f"{path}.Vulnerabilities[{number}]"
+        vendor = read.mapping(entry, "Vendor", here)
         epss = entry.get("EpssScore")
         findings.append(
             {
                 "findingArn": raw.get("Id") if len(vulnerabilities) == 1 else f"{raw.get('Id')}#{number}",
                 "title": raw.get("Title"),
                 "description": raw.get("Description"),
-                "severity": (raw.get("Severity") or {}).get("Label"),
+                "severity": read.mapping(raw, "Severity", path).get("Label"),
                 "status": state,
                 "firstObservedAt": raw.get("FirstObservedAt"),
                 "lastObservedAt": raw.get("LastObservedAt"),
@@ -227,20 +231,32 @@ def _from_asff(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
                     "vendorSeverity": vendor.get("VendorSeverity"),
                     "vendorCreatedAt": vendor.get("VendorCreatedAt"),
                     "vendorUpdatedAt": vendor.get("VendorUpdatedAt"),
-                    "vulnerablePackages": [_lower(p, _ASFF_PACKAGE) for p in entry.get("VulnerablePackages") or ()],
-                    "cvss": [
-                        _lower(
-                            c,
-                            {
-                                "BaseScore": "baseScore",
-                                "BaseVector": "scoringVector",
-                                "Version": "version",
-                                "Source": "source",
-                            },
-                        )
-                        for c in entry.get("Cvss") or ()
+                    "vulnerablePackages": [
+                        _lower(p, _ASFF_PACKAGE) for p in _objects(read, entry, "VulnerablePackages", here)
                     ],
+                    "cvss": [_lower(c, _ASFF_CVSS) for c in _objects(read, entry, "Cvss", here)],
                 },
             }
         )
     return findings
+
+
+def _asff_resource(read: Reader, entry: Mapping[str, Any], fields: Mapping[str, Any], path: str) -> dict[str, Any]:
+    image = read.mapping(read.mapping(entry, "Details", path), "AwsEcrContainerImage", f"{path}.Details")
+    kind = entry.get("Type")
+    if kind != "AwsEcrContainerImage":
+        return {"type": kind, "details": {}}
+    os = fields.get("aws/inspector/resources/1/resourceDetails/awsEcrContainerImageDetails/platform")
+    details = _lower(image, _ASFF_IMAGE)
+    return {"type": _ECR_IMAGE, "details": {"awsEcrContainerImage": {**details, "platform": os}}}
+
+
+def _objects(read: Reader, raw: Mapping[str, Any], name: str, path: str) -> list[Mapping[str, Any]]:
+    """Return the objects of a list; anything else in it is a problem."""
+    found: list[Mapping[str, Any]] = []
+    for number, entry in enumerate(read.items(raw, name, path)):
+        if isinstance(entry, Mapping):
+            found.append(entry)
+        else:
+            read.problems.append(Problem(f"{path}.{name}[{number}]", "must be an object"))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -73,8 +74,11 @@ class Reader:
         try:
             if isinstance(value, bool):
                 raise TypeError
-            return float(value)
-        except (TypeError, ValueError):
+            number = float(value)
+            if not math.isfinite(number):
+                raise ValueError
+            return number
+        except (TypeError, ValueError, OverflowError):
             self.problems.append(Problem(f"{path}.{name}", f"must be a number, not {value!r:.40}"))
             return None
 
@@ -309,7 +313,8 @@ def enhanced_finding(raw: Mapping[str, Any], path: str) -> Finding:
         for n, entry in enumerate(read.items(details, "cvss", inside))
         if isinstance(entry, Mapping)
     ]
-    digests = {d for d in (_image_of(r).get("imageHash") for r in read.items(raw, "resources", path)) if d}
+    images = (_image_of(r) for r in read.items(raw, "resources", path))
+    digests = {d for d in (read.text(i, "imageHash", f"{path}.resources") for i in images) if d}
     score = read.number(raw, "score", path)
     finding = Finding(
         id=_identified(

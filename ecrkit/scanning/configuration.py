@@ -15,6 +15,7 @@ from typing_extensions import override
 from ecrkit._internal.jsonio import Record, canonical_json
 from ecrkit.errors import InvalidPolicy, PlanOutdated, PlanRefused, Problem
 from ecrkit.ports import ScanningConfigurationStore
+from ecrkit.scanning._documents import Checker
 from ecrkit.scanning._glob import matches
 
 __all__ = [
@@ -163,25 +164,24 @@ class ScanningConfiguration(Record):
         Raises:
             InvalidPolicy: it is none, or it breaks a rule.
         """
-        body = raw.get("scanningConfiguration", raw)
-        problems: list[Problem] = []
+        check = Checker(_WHAT)
+        body = check.mapping(raw.get("scanningConfiguration", raw), "$")
+        scan_type = check.text(body, "scanType", "$", required=True)
         rules: list[ScanRule] = []
-        if not isinstance(body, Mapping) or not isinstance(body.get("scanType"), str):
-            raise InvalidPolicy.single(_WHAT, "$.scanType", "is missing")
-        for number, rule in enumerate(body.get("rules") or ()):
+        for number, entry in enumerate(check.items(body.get("rules"), "$.rules")):
             path = f"$.rules[{number}]"
+            rule = check.mapping(entry, path)
             filters: list[str] = []
-            for position, entry in enumerate(rule.get("repositoryFilters") or ()):
-                kind = entry.get("filterType", "WILDCARD")
-                if kind != "WILDCARD":
-                    problems.append(
-                        Problem(f"{path}.repositoryFilters[{position}].filterType", f"must be WILDCARD, not {kind!r}")
-                    )
-                filters.append(str(entry.get("filter", "")))
-            rules.append(ScanRule(frequency=str(rule.get("scanFrequency")), filters=filters))
-        if problems:
-            raise InvalidPolicy(_WHAT, problems)
-        return cls(scan_type=body["scanType"], rules=rules)
+            for position, item in enumerate(check.items(rule.get("repositoryFilters"), f"{path}.repositoryFilters")):
+                here = f"{path}.repositoryFilters[{position}]"
+                part = check.mapping(item, here)
+                if part.get("filterType", "WILDCARD") != "WILDCARD":
+                    check.problem(f"{here}.filterType", f"must be WILDCARD, not {part.get('filterType')!r:.40}")
+                filters.append(check.text(part, "filter", here, required=True) or "*")
+            frequency = check.text(rule, "scanFrequency", path, required=True) or ""
+            rules.append(ScanRule(frequency=frequency, filters=filters))
+        check.check()
+        return cls(scan_type=scan_type or "", rules=rules)
 
     def to_api(self) -> dict[str, Any]:
         """Return the arguments of PutRegistryScanningConfiguration."""
@@ -271,13 +271,13 @@ def plan(store: ScanningConfigurationStore, wanted: ScanningConfiguration, repos
         InvalidPolicy: the present configuration breaks a rule.
     """
     raw = store.scanning_configuration()
+    current = ScanningConfiguration.from_api(raw)
     unknown = _unknown(raw)
     if unknown:
         raise PlanRefused(
             "the scanning configuration has members that ecrkit does not know; rewriting it would drop them",
             conflicts=unknown,
         )
-    current = ScanningConfiguration.from_api(raw)
     names = tuple(repositories)
     pairs = {n: (str(current.frequency(n)), str(wanted.frequency(n))) for n in names}
     changes = {n: p for n, p in pairs.items() if p[0] != p[1]}

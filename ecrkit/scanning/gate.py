@@ -141,8 +141,9 @@ class Gate:
             Reason(rule="platforms", outcome="undetermined", text=t, would_change="push and scan that image")
             for t in own
         ]
-        worst_part = max(parts, key=lambda p: (p.outcome == "undetermined", not p.readiness.ready), default=None)
-        state = worst_part.readiness if worst_part else Readiness(state="missing", reason=own[0] if own else "")
+        # The part that has the most to say on why there is no verdict: first one that asking again cannot help.
+        telling = min(parts, key=lambda p: (p.readiness.ready, p.readiness.ask_again), default=None)
+        state = telling.readiness if telling else Readiness(state="missing", reason="there is no image to judge")
         if own:
             state = Readiness(state="ambiguous", reason=own[0])
         total: Counter[str] = Counter()

@@ -37,7 +37,7 @@ def index_children(manifest: str | Mapping[str, Any]) -> tuple[IndexChild, ...] 
 
     buildx adds to each image a child of platform unknown/unknown with the annotation `vnd.docker.reference.type`: an
     attestation, which is no image and has nothing to scan. Any other child is taken for an image, also one without
-    a platform.
+    a platform, and one that has the annotation and a platform that a node could run.
 
     Raises:
         InvalidManifest: the text is no JSON object, or an entry has no digest.
@@ -59,14 +59,18 @@ def index_children(manifest: str | Mapping[str, Any]) -> tuple[IndexChild, ...] 
     entries = raw.get("manifests")
     if raw.get("mediaType") not in _INDEX_TYPES and not isinstance(entries, list):
         return None
+    if not isinstance(entries, list):
+        raise InvalidManifest.single(what, "$.manifests", "must be a list")
     found: list[IndexChild] = []
-    for number, entry in enumerate(entries or ()):
+    for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("digest"), str):
             raise InvalidManifest.single(what, f"$.manifests[{number}].digest", "must be a digest")
         platform = _platform(entry.get("platform"))
-        annotations = entry.get("annotations") or {}
+        annotations = entry.get("annotations")
+        marked = isinstance(annotations, Mapping) and annotations.get(_ATTESTATION) == "attestation-manifest"
         kind: Literal["image", "index", "attestation"] = "image"
-        if annotations.get(_ATTESTATION) == "attestation-manifest":
+        # Both marks: an annotation alone would let an image of a real platform slip past the gate.
+        if marked and platform == "unknown/unknown":
             kind = "attestation"
         elif entry.get("mediaType") in _INDEX_TYPES:
             kind = "index"

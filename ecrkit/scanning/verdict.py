@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from ecrkit._internal.jsonio import Record, jsonable
 from ecrkit._internal.tables import html_table
-from ecrkit.errors import WaitFailed
 from ecrkit.scanning.exemptions import ExemptionReport
 from ecrkit.scanning.findings import Dropped, Finding, ScanSource
 from ecrkit.scanning.rules import Outcome, RuleResult
@@ -131,16 +130,6 @@ class Verdict(Record):
             lines += [f"- {g.finding.id} until {g.until:%Y-%m-%d}" for g in self.in_grace]
         lines += [f"accepted: {note}" for note in self.accepted]
         return "\n".join(lines)
-
-    def require(self) -> Verdict:
-        """Return the verdict when it is a pass.
-
-        Raises:
-            WaitFailed: it is not; `last` is the verdict and the message its explanation.
-        """
-        if not self.passed:
-            raise WaitFailed(self.explain(), last=self)
-        return self
 
     @override
     def to_dict(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ecrkit.errors import InvalidInput, InvalidPolicy, WaitFailed
+from ecrkit.errors import InvalidInput, InvalidPolicy
 from ecrkit.scanning import (
     SEVERITIES,
     Dropped,
@@ -24,6 +24,7 @@ from ecrkit.scanning import (
     Profiles,
     ScanReport,
     SeverityPolicy,
+    VexStatements,
     all_of,
     any_of,
     compare,
@@ -109,6 +110,8 @@ class TestUnknownSeverities:
         accept = frozenset({"scan:unreadable"})
         assert outcome(unknown_limit(1), dropped=dropped, accept_undetermined=accept) == "fail"
         assert outcome(unknown_limit(2), dropped=dropped, accept_undetermined=accept) == "pass"
+        verdict = Gate(unknown_limit(1), accept_undetermined=accept).judge(report(dropped=dropped), now=NOW)
+        assert [(r.rule, r.outcome, r.finding) for r in verdict.reasons] == [("unknown", "fail", None)]
         assert outcome(unknown_limit(2), dropped=dropped) == "undetermined"
 
 
@@ -240,6 +243,19 @@ class TestCombining:
             assert outcome(all_of(*rules), finding()) == worst_of
             assert outcome(any_of(*rules), finding()) == best_of
 
+    def test_the_results_say_how_many_rules_are_met(self) -> None:
+        for make, text in ((all_of, "1 of 2 rules not met"), (any_of, "1 of 2 rules met, one is enough")):
+            verdict = Gate([make(self.PASS, self.FAIL)]).judge(report(finding()), now=NOW)
+            assert verdict.rules[0].text == text
+
+    def test_a_name_of_ones_own(self) -> None:
+        assert sla("HIGH", 1, name="mine").name == "mine"
+        assert count_limit("HIGH", 1, name="mine").name == "mine"
+
+    def test_only_the_limit_on_the_unknown_counts_unreadable_entries(self) -> None:
+        dropped = (Dropped(reason="unreadable", count=2, readable=False),)
+        assert outcome(count_limit("HIGH", 0), dropped=dropped, accept_undetermined=["scan:unreadable"]) == "pass"
+
     def test_reasons_of_a_choice_that_is_met_are_not_told(self) -> None:
         verdict = Gate(any_of(self.PASS, self.FAIL)).judge(report(finding()), now=NOW)
         assert (verdict.outcome, verdict.reasons) == ("pass", ())
@@ -287,6 +303,9 @@ class TestGrace:
         found = finding("CVE-1", first_observed=NOW, known_exploited=True)
         for rule in (deny_known_exploited(), deny_vulnerabilities("CVE-1"), deny_packages("curl")):
             assert outcome(rule, found, grace_days={"HIGH": 14}) == "fail"
+
+    def test_none_at_all(self) -> None:
+        assert outcome(count_limit("HIGH", 0), finding(first_observed=NOW), grace_days={"HIGH": 0}) == "fail"
 
     @pytest.mark.parametrize("grace", [{"HGH": 1}, {"HIGH": -1}, {"HIGH": True}])
     def test_a_bad_grace_is_refused(self, grace: dict[str, int]) -> None:
@@ -345,6 +364,46 @@ class TestPlatforms:
         scan = self.scan(self.CLEAN, self.DIRTY)
         assert self.GATE.judge(scan, now=NOW, platforms=["linux/amd64"]).outcome == "pass"
         assert self.GATE.judge(scan, now=NOW, platforms=["linux/arm64"]).outcome == "fail"
+
+    def test_a_plain_image_is_no_index(self) -> None:
+        verdict = self.GATE.judge(ImageScan(repository="team/app", digest=DIGEST, reports=[report(finding())]), now=NOW)
+        assert (verdict.parts, verdict.outcome, len(verdict.findings)) == ((), "fail", 1)
+        faulty = ImageScan(digest=DIGEST, reports=[report()], problem="half read")
+        assert self.GATE.judge(faulty, now=NOW).outcome == "undetermined"
+        two = ImageScan(digest=DIGEST, reports=[report(), report(finding())])
+        assert self.GATE.judge(two, now=NOW).outcome == "fail"
+
+    @pytest.mark.parametrize(
+        ("statuses", "state", "code"),
+        [
+            (("ACTIVE", "PENDING"), "pending", 75), (("PENDING", "ACTIVE"), "pending", 75), (("PENDING", "FAILED"), "failed", 3),
+            (("FAILED", "PENDING"), "failed", 3), (("ACTIVE", "ACTIVE"), "ready", 0),
+        ],
+    )  # fmt: skip
+    def test_the_readiness_of_an_index_is_that_of_its_least_ready_image(
+        self, statuses: Any, state: str, code: int
+    ) -> None:
+        verdict = self.GATE.judge(self.scan(*(report(status=s, platform=f"linux/{s}") for s in statuses)), now=NOW)
+        assert (verdict.readiness.state, verdict.exit_code) == (state, code)
+
+    def test_statements_on_one_platform_are_not_unmatched(self) -> None:
+        statements = VexStatements.parse(
+            {"@context": "https://openvex.dev/ns/v0.2.0", "timestamp": "2026-11-01T00:00:00Z", "statements": [
+                {"vulnerability": {"name": "CVE-2026-1"}, "status": "fixed", "products": [{"@id": "pkg:oci/app"}]},
+                {"vulnerability": {"name": "CVE-GONE"}, "status": "fixed", "products": [{"@id": "pkg:oci/app"}]}]}
+        )  # fmt: skip
+        told = self.GATE.judge(self.scan(self.CLEAN, self.DIRTY), now=NOW, vex=statements).vex
+        assert told is not None
+        assert [s.ids for s, _ in told.applied] == [("CVE-2026-1",)]
+        assert [s.ids for s in told.unmatched] == [("CVE-GONE",)]
+
+    def test_a_plain_baseline_image(self) -> None:
+        gate = Gate(new_findings_limit())
+        base = ImageScan(digest=OTHER, reports=[report(finding())])
+        assert gate.judge(report(finding(), platform="linux/amd64"), now=NOW, baseline=base).outcome == "pass"
+        assert gate.judge(report(finding("CVE-9")), now=NOW, baseline=base).outcome == "fail"
+        other = self.scan(report(finding(), platform="linux/s390x"))
+        assert gate.judge(report(finding(), platform="linux/amd64"), now=NOW, baseline=other).outcome == "undetermined"
 
     def test_a_variant_is_its_platform(self) -> None:
         scan = self.scan(report(finding(), platform="linux/arm64/v8"))
@@ -409,16 +468,14 @@ class TestVerdict:
         verdict = Gate(count_limit("HIGH", 0)).judge(report(finding(fix_available="NO")), now=NOW)
         assert "exemption" in verdict.reasons[0].would_change
 
-    def test_json_pickle_and_require(self) -> None:
+    def test_json_and_pickle(self) -> None:
         verdict = Gate(count_limit("HIGH", 0)).judge(report(finding()), now=NOW)
         body = json.loads(verdict.to_json())
         assert (body["format"], body["outcome"], body["exit_code"]) == ("ecrkit.verdict/1", "fail", 1)
         assert body["rules"][0]["offending"] == ["CVE-2026-1"]
         assert pickle.loads(pickle.dumps(verdict)) == verdict
-        with pytest.raises(WaitFailed, match="CVE-2026-1"):
-            verdict.require()
         passed = Gate(count_limit("LOW", 0)).judge(report(finding()), now=NOW)
-        assert (passed.require(), passed.exit_code) == (passed, 0)
+        assert (passed.passed, passed.exit_code) == (True, 0)
         assert "<table>" in verdict._repr_html_()
 
     def test_a_naive_now_is_refused(self) -> None:

@@ -204,6 +204,19 @@ class TestIndexes:
         ]  # fmt: skip
         assert index_children({"config": {}, "layers": []}) is None
 
+    @pytest.mark.parametrize(
+        "child",
+        [
+            entry(DIGEST, annotations={"vnd.docker.reference.type": "attestation-manifest"}),
+            entry(DIGEST, "unknown", "unknown"),
+            {"digest": DIGEST},
+        ],
+    )
+    def test_only_both_marks_make_an_attestation(self, child: dict[str, Any]) -> None:
+        children = index_children({"mediaType": INDEX_TYPE, "manifests": [child]})
+        assert children is not None
+        assert children[0].kind == "image"
+
     def test_every_platform_is_read_and_the_scan_of_the_index_is_not_asked_for(self) -> None:
         subject, source, _ = service({DIGEST: [READY], OTHER: [NO_SCAN]}, manifests=FakeManifests(**{INDEX: BUILDX}))
         scan = subject.read(f"team/app@{INDEX}")
@@ -266,6 +279,22 @@ class TestMany:
         subject, _, _ = service({})
         with pytest.raises(InvalidReference):
             subject.read("team/app:v1")
+
+
+class TestArn:
+    """Inspector's events name the repository by its ARN; the API takes the plain name."""
+
+    def test_an_arn_becomes_name_and_digest(self) -> None:
+        asked: list[tuple[str, str]] = []
+
+        class Source(FakeSource):
+            def scan_pages(self, repository: str, image: str) -> Iterable[Mapping[str, Any]]:
+                asked.append((repository, image))
+                return super().scan_pages(repository, image)
+
+        arn = f"arn:aws:ecr:us-east-2:123456789012:repository/team/app/{DIGEST}"
+        ScanningService(source=Source({DIGEST: [READY]}), clock=FakeClock()).read(arn)
+        assert asked == [("team/app", DIGEST)]
 
 
 class TestInspector:
