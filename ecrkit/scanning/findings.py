@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple
 
 import attrs
@@ -169,14 +170,18 @@ def _key_text(key: FindingKey) -> tuple[str, ...]:
     return tuple(part or "" for part in key)
 
 
-def finding_order(finding: Finding) -> tuple[Any, ...]:
-    """Return the sort key of findings: worst first, then by id and packages, then by everything else."""
-    return (
-        severity_rank(finding.severity),
-        finding.id,
-        tuple(map(_key_text, finding.keys)),
-        canonical_json(finding),
-    )
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings worst first, then by id and packages, then by everything else."""
+
+    def name(finding: Finding) -> tuple[Any, ...]:
+        return severity_rank(finding.severity), finding.severity, finding.id, tuple(map(_key_text, finding.keys))
+
+    # Only findings of one name are compared by all they hold: turning each into JSON would be most of the work.
+    return tuple(f for _, group in groupby(sorted(findings, key=name), key=name) for f in _settled(list(group)))
+
+
+def _settled(group: list[Finding]) -> list[Finding]:
+    return group if len(group) == 1 else sorted(group, key=canonical_json)
 
 
 @attrs.frozen(kw_only=True)
@@ -457,7 +462,7 @@ def finished(
     """
     chosen: dict[object, Finding] = {}
     for finding in findings:
-        name: object = finding.arn or canonical_json(finding)
+        name: object = finding.arn or finding
         before = chosen.get(name)
         if before is None:
             chosen[name] = finding
@@ -470,7 +475,7 @@ def finished(
             drops.append((f"status {finding.status}", finding.id, True))
         else:
             active.append(finding)
-    return tuple(sorted(active, key=finding_order)), collect_drops(drops)
+    return ordered(active), collect_drops(drops)
 
 
 def _recency(finding: Finding) -> tuple[float, int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from ecrkit.scanning import (
     profiles_from,
     readiness,
 )
+from ecrkit.scanning.configuration import filter_problem
 from tests.unit.scanning.build import DIGEST, NOW, answer, basic_raw, enhanced_raw, package_raw
 from tests.unit.scanning.test_inspector import inspector_raw
 from tests.unit.scanning.test_policy_files import EVERY
@@ -163,6 +165,13 @@ def test_a_damaged_finding_is_never_a_pass(path: tuple[Any, ...], value: Any) ->
     except InvalidInput:
         return
     assert Gate(count_limit("HIGH", 0)).judge(report, now=NOW).outcome != "pass"
+
+
+@settings(max_examples=500)
+@given(st.text(alphabet="aZ0*._-/ \n", max_size=8))
+def test_filters_are_taken_as_the_pattern_of_the_service_model_takes_them(text: str) -> None:
+    pattern = r"[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*"
+    assert (filter_problem(text) is None) is (re.fullmatch(pattern, text) is not None)
 
 
 def test_numbers_json_cannot_hold_are_refused_or_told() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,12 @@ class TestFiles:
     def test_no_file_of_exemptions(self, text: str) -> None:
         with pytest.raises(InvalidPolicy):
             Exemptions.parse(text)
+
+    def test_sets_pickle_also_after_use(self) -> None:
+        exemptions = Exemptions.parse(GOOD)
+        assert exemptions.candidates(finding("CVE-1"))
+        again = pickle.loads(pickle.dumps(exemptions))
+        assert again == exemptions and again.candidates(finding("CVE-1")) == exemptions.entries
 
     def test_the_file_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_text("x = 1")

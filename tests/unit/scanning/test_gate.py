@@ -474,6 +474,7 @@ class TestVerdict:
         assert (body["format"], body["outcome"], body["exit_code"]) == ("ecrkit.verdict/1", "fail", 1)
         assert body["rules"][0]["offending"] == ["CVE-2026-1"]
         assert pickle.loads(pickle.dumps(verdict)) == verdict
+        assert hash(pickle.loads(pickle.dumps(verdict))) == hash(verdict)
         passed = Gate(count_limit("LOW", 0)).judge(report(finding()), now=NOW)
         assert (passed.passed, passed.exit_code) == (True, 0)
         assert "<table>" in verdict._repr_html_()

@@ -82,6 +82,7 @@ class TestInspectorFindings:
             (COVERED, "ready"),
             ({"scanStatus": {"statusCode": "ACTIVE", "reason": "PENDING_INITIAL_SCAN"}}, "pending"),
             ({"scanStatus": {"statusCode": "ACTIVE", "reason": "SUCCESSFUL"}}, "pending"),
+            ({**COVERED, "scanStatus": {"statusCode": "ACTIVE", "reason": "PENDING_INITIAL_SCAN"}}, "pending"),
             ({"scanStatus": {"statusCode": "INACTIVE", "reason": "SCAN_ELIGIBILITY_EXPIRED"}}, "expired"),
             ({"scanStatus": {"statusCode": "NOVEL"}}, "unknown"),
             ({}, "ambiguous"),

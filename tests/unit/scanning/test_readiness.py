@@ -120,6 +120,20 @@ class TestStep:
         assert step(WAIT, Observation(kind=kind), 119.0).action == "again"
         assert step(WAIT, Observation(kind=kind), 120.0).action == "failed"
 
+    def test_times_are_counted_from_the_start_of_the_wait(self) -> None:
+        late = ScanWait(started=1000.0, deadline=1300.0)
+        for seen_now in (Observation(kind="scan-not-found"), Observation(kind="report", report=ScanReport.not_found())):
+            assert step(late, seen_now, 1119.0).action == "again"
+            assert step(late, seen_now, 1120.0).action == "failed"
+        first = step(late, ENHANCED, 1010.0)
+        assert step(first.state, ENHANCED, 1024.0).sleep == 1.0
+        assert step(first.state, ENHANCED, 1025.0).action == "done"
+
+    def test_a_report_that_says_there_is_no_scan_is_treated_alike(self) -> None:
+        none = Observation(kind="report", report=ScanReport.not_found())
+        assert step(WAIT, none, 119.0).action == "again"
+        assert step(WAIT, none, 120.0).action == "failed"
+
     @pytest.mark.parametrize(
         "status",
         [
