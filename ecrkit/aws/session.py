@@ -7,11 +7,13 @@ lock.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, cast
 
 import boto3
+import botocore.session
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
@@ -48,12 +50,16 @@ def client_config(*, workers: int) -> Config:
 
 
 def offline_session(region: str) -> boto3.Session:
-    """Return a session with made-up credentials, which reads no configuration of the user and reaches no account."""
+    """Return a session with made-up credentials, which reads no profile and no file of the user and opens nothing."""
+    nowhere = (None, None, os.devnull, None)
+    core = botocore.session.Session(
+        {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+    )
     return boto3.Session(
-        aws_access_key_id="ECRKITLOCAL",
-        aws_secret_access_key="local",  # noqa: S106 - no secret: it opens nothing
-        aws_session_token="local",  # noqa: S106
+        aws_access_key_id="embedded",
+        aws_secret_access_key="embedded",  # noqa: S106 - no secret: it opens nothing
         region_name=region,
+        botocore_session=core,
     )
 
 
@@ -132,8 +138,8 @@ class AwsSession:
         if isinstance(url, Mapping):
             url = url.get(service)
         try:
-            # boto3's own stub knows only literal service names.
-            make: Callable[..., BaseClient] = self._session.client
+            # The stubs of boto3 know only literal service names.
+            make = cast("Callable[..., BaseClient]", self._session.client)
             made = make(service, region_name=self.region, endpoint_url=url, config=self._config)
         except (BotoCoreError, ValueError) as error:
             raise InvalidInput.single("no AWS client", service, str(error)) from error

@@ -1,0 +1,272 @@
+"""`Registry`: one object that wires the gateways to the domains, and adds nothing of its own.
+
+Example:
+    >>> from ecrkit import Registry
+    >>> with Registry.local() as registry:
+    ...     made = registry.gateway.create_repository("team/app")
+    ...     [repository.name for repository in registry.repositories()]
+    ['team/app']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from typing_extensions import override
+
+from ecrkit.aws.ecr import EcrGateway
+from ecrkit.aws.session import AwsSession, offline_session
+from ecrkit.errors import InvalidInput
+from ecrkit.images.inventory import Inventory
+from ecrkit.ports import Clock, Listing, OnProgress
+from ecrkit.records import Image, Repository
+
+if TYPE_CHECKING:
+    import boto3
+
+    from ecrkit.lifecycle.service import LifecycleService
+    from ecrkit.local import Engine
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """One private registry: an account's, in one Region, or an embedded one.
+
+    Make one with `Registry.from_session()` or `Registry.local()`. Threads may share it: its clients are made in the
+    constructor, and its listings and services keep no state between calls. Use it as a context manager, or `close` it.
+
+    A domain is a property that wires its service on first use, such as `lifecycle`. None of them calls AWS before one
+    of its methods is called.
+    """
+
+    def __init__(
+        self,
+        session: AwsSession,
+        *,
+        registry_id: str | None = None,
+        clock: Clock | None = None,
+        engine: Engine | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._session = session
+        self._clock: Clock = clock if clock is not None else session.clock
+        self._engine = engine
+        self._recipe = recipe
+        self._gateway = EcrGateway(session.caller("ecr"), registry_id=registry_id, workers=session.workers)
+
+    # ---- making one
+
+    @classmethod
+    def from_session(
+        cls,
+        session: boto3.Session | None = None,
+        *,
+        region: str | None = None,
+        registry_id: str | None = None,
+        endpoint_url: str | Mapping[str, str] | None = None,
+        workers: int = 8,
+        attempts: int = 10,
+        fast_parser: bool = True,
+    ) -> Self:
+        """Return the registry that a boto3 session reaches; nothing is called yet.
+
+        Args:
+            session: with the credentials to use; by default boto3's usual chain (environment, profile, role).
+            region: by default the session's.
+            registry_id: the account whose registry it is, when it is another account's.
+            endpoint_url: instead of AWS's endpoints: one URL for all services, or one for each service named.
+            workers: how many calls may run at a time; each has a connection of its own.
+            attempts: how often a call is tried in all, throttles and failures together.
+            fast_parser: parse large answers with ecrkit's own parser; botocore's is slower and gives the same.
+
+        Raises:
+            InvalidInput: no region is known, or an argument is wrong.
+            CredentialsMissing: the profile that the environment names does not exist.
+        """
+        options = {
+            "region": region,
+            "registry_id": registry_id,
+            "endpoint_url": endpoint_url,
+            "workers": workers,
+            "attempts": attempts,
+            "fast_parser": fast_parser,
+        }
+        opened = AwsSession(
+            session,
+            region=region,
+            endpoint_url=endpoint_url,
+            workers=workers,
+            attempts=attempts,
+            fast_parser=fast_parser,
+        )
+        # The region is written down, so that a copy in another process does not depend on that one's environment.
+        recipe = None if session is not None else options | {"region": opened.region}
+        return cls(opened, registry_id=registry_id, recipe=recipe)
+
+    @classmethod
+    def local(
+        cls,
+        engine: Engine | None = None,
+        *,
+        account: str | None = None,
+        region: str | None = None,
+        workers: int = 8,
+        attempts: int = 10,
+        fast_parser: bool = True,
+    ) -> Self:
+        """Return a registry that an embedded ECR answers in this process; no account, no network, no credentials.
+
+        Services and waiters live in the engine's time, which stands still until it is advanced; pacing does not.
+
+        Args:
+            engine: the embedded ECR; a new, empty one by default. Several registries may share one.
+            account: whose registry it is; by default the engine's account.
+            region: by default the engine's.
+            workers: how many calls may run at a time.
+            attempts: how often a call is tried in all.
+            fast_parser: as in `from_session`.
+
+        Raises:
+            InvalidInput: the account is no 12-digit number, or another argument is wrong.
+        """
+        from ecrkit.local import Engine, attach
+
+        if account is not None and not (len(account) == 12 and account.isascii() and account.isdigit()):
+            raise InvalidInput.single("no embedded registry", "account", f"must be 12 digits, not {account!r:.60}")
+        if engine is None:
+            plain = Engine()
+            engine = Engine(account=account or plain.account, region=region or plain.region)
+        where = region or engine.region
+        opened = AwsSession(
+            offline_session(where),
+            region=where,
+            workers=workers,
+            attempts=attempts,
+            fast_parser=fast_parser,
+            # Published quotas are AWS's; the embedded ECR throttles only when it is told to.
+            rates={},
+        )
+        attach(opened.client("ecr"), engine, account=account, region=where)
+        return cls(opened, clock=engine.clock, engine=engine)
+
+    # ---- what it stands on
+
+    @property
+    def gateway(self) -> EcrGateway:
+        """The gateway to ECR: one method for each question and change."""
+        return self._gateway
+
+    @property
+    def aws(self) -> AwsSession:
+        """The clients of this registry's account and Region, for gateways to other services."""
+        return self._session
+
+    @property
+    def engine(self) -> Engine:
+        """The embedded ECR behind a `Registry.local()`.
+
+        Raises:
+            TypeError: AWS answers this registry.
+        """
+        if self._engine is None:
+            raise TypeError("AWS answers this registry; only Registry.local() has an engine")
+        return self._engine
+
+    @property
+    def region(self) -> str:
+        """The Region of the registry."""
+        return self._session.region
+
+    @property
+    def registry_id(self) -> str | None:
+        """The account whose registry it is, when it was named; None is the caller's own."""
+        return self._gateway.registry_id
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of services and waiters."""
+        return self._clock
+
+    # ---- what it holds
+
+    def repositories(self) -> Listing[Repository]:
+        """Return every repository, lazily. Calls: one for each 1000."""
+        return self._gateway.repositories()
+
+    def repository(self, name: str) -> Repository:
+        """Return one repository.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self._gateway.repository(name)
+
+    def images(self, repository: str) -> Listing[Image]:
+        """Return every image of a repository, of every status, lazily. Calls: one for each 1000.
+
+        Raises:
+            NotFound: when walked, and there is no such repository.
+        """
+        return self._gateway.images(repository)
+
+    def inventory(self, repository: str, *, manifests: bool = True, on_progress: OnProgress | None = None) -> Inventory:
+        """Return a repository's images of every status, with the children of its indexes.
+
+        The children stand in the indexes' manifests. Reading those may count as a pull of the index and refresh its
+        `last_pulled_at`, which rules on pull times look at; whether it does is not documented. `manifests=False` reads
+        none, and then every index is opaque: what depends on its children is uncertain and said to be.
+
+        Calls: one for each 1000 images, and one for each 100 indexes.
+
+        Raises:
+            NotFound: no such repository.
+        """
+        # The same reading as a dry run's, so that what is shown is what is judged.
+        return self._lifecycle(manifests=manifests).inventory(repository, on_progress=on_progress)
+
+    # ---- domains
+
+    @cached_property
+    def lifecycle(self) -> LifecycleService:
+        """Lifecycle policies: dry run, ECR's own preview, comparison, plan and apply."""
+        return self._lifecycle(manifests=True)
+
+    def _lifecycle(self, *, manifests: bool) -> LifecycleService:
+        from ecrkit.lifecycle.service import LifecycleService
+
+        return LifecycleService(self._gateway, self._gateway if manifests else None, self._gateway, self._clock)
+
+    # ---- its end
+
+    def close(self) -> None:
+        """Let go of the connections; later calls raise RuntimeError."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @override
+    def __repr__(self) -> str:
+        where = "embedded" if self._engine is not None else "AWS"
+        whose = self.registry_id or "own"
+        return f"<Registry {whose} in {self.region} ({where})>"
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._recipe is None:
+            kind = "an embedded registry lives" if self._engine is not None else "a boto3 session lives"
+            raise TypeError(f"{kind} in one process and cannot be pickled; make a Registry in each process")
+        return _rebuild, (type(self), dict(self._recipe))
+
+
+def _rebuild(cls: type[Registry], recipe: dict[str, Any]) -> Registry:
+    return cls.from_session(**recipe)
