@@ -9,8 +9,9 @@ from typing import Any, Self
 import attrs
 from typing_extensions import override
 
-from ecrkit.errors import InvalidInput, Problem
-from ecrkit.records import Image, images_from_api
+from ecrkit.errors import InvalidInput, InvalidManifest, Problem
+from ecrkit.images.manifest import Manifest, parse_manifests
+from ecrkit.records import Image, RawManifest, images_from_api
 
 __all__ = ["Inventory"]
 
@@ -29,8 +30,9 @@ class Inventory:
 
     `children` maps the digest of an index to the digests of its manifests, as far as they are known: DescribeImages
     does not tell them, they stand in the index's manifest. Referrers need no manifest: DescribeImages names the
-    subject of each. An index whose children are not known is listed in `opaque_indexes`; whatever depends on the
-    graph says so instead of guessing.
+    subject of each. `manifests` holds those that were read, parsed; one that could not be parsed stands in
+    `faulty_manifests` and counts as unread. An index whose children are not known is listed in
+    `opaque_indexes`; whatever depends on the graph says so instead of guessing.
 
     Example:
         >>> index, child = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -46,6 +48,8 @@ class Inventory:
 
     images: tuple[Image, ...] = attrs.field(converter=_tuple)
     children: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=_freeze, kw_only=True)
+    manifests: Mapping[str, Manifest] = attrs.field(factory=dict, kw_only=True)
+    faulty_manifests: Mapping[str, InvalidManifest] = attrs.field(factory=dict, kw_only=True)
     repository: str = attrs.field(default="", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -65,6 +69,7 @@ class Inventory:
         image_details: Iterable[Mapping[str, Any]],
         *,
         children: Mapping[str, Iterable[str]] | None = None,
+        manifests: Iterable[RawManifest] = (),
         repository: str = "",
     ) -> Self:
         """Return the inventory of DescribeImages items, as boto3 returns them or the AWS CLI writes them.
@@ -80,7 +85,24 @@ class Inventory:
             raise InvalidInput.single(
                 "not the inventory of one repository", "$.imageDetails", f"several repositories: {sorted(names)[:5]}"
             )
-        return cls(images, children=children or {}, repository=repository or next(iter(names), ""))
+        found = cls(images, children=children or {}, repository=repository or next(iter(names), ""))
+        return found.with_manifests(manifests)
+
+    def with_manifests(self, manifests: Iterable[RawManifest]) -> Self:
+        """Return the inventory with these manifests read as well; the children of an index come from its manifest.
+
+        A manifest that cannot be parsed is kept as a fault and does not hide the others. What was given as `children`
+        for an index is replaced by what its manifest says.
+        """
+        parsed, faults = parse_manifests((m.digest, m.text, m.media_type) for m in manifests)
+        if not parsed and not faults:
+            return self
+        return attrs.evolve(
+            self,
+            children={**self.children, **{d: m.children for d, m in parsed.items() if m.is_index}},
+            manifests={**self.manifests, **parsed},
+            faulty_manifests={**self.faulty_manifests, **faults},
+        )
 
     @cached_property
     def _by_digest(self) -> Mapping[str, Image]:
@@ -112,6 +134,16 @@ class Inventory:
     def opaque_indexes(self) -> tuple[Image, ...]:
         """Indexes whose children are not known, because their manifest was not read."""
         return tuple(i for i in self.images if i.is_index and i.digest not in self.children)
+
+    @cached_property
+    def missing_children(self) -> Mapping[str, tuple[str, ...]]:
+        """Digests that indexes reference and the inventory does not hold, with the index that does."""
+        found = {
+            parent: tuple(c for c in children if c not in self._by_digest)
+            for parent, children in self.children.items()
+            if parent in self._by_digest
+        }
+        return {parent: missing for parent, missing in found.items() if missing}
 
     def get(self, digest: str) -> Image | None:
         """Return the image of that digest, or None."""

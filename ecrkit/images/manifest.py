@@ -102,16 +102,17 @@ class Manifest(Record):
         kind = _media_type(document, media_type)
         computed = "sha256:" + hashlib.sha256(raw).hexdigest()
         reader = DescriptorReader()
+        config: Descriptor | None = None
+        layers: tuple[Descriptor, ...] = ()
+        children: tuple[Descriptor, ...] = ()
         if kind in _V1:
             layers = _schema1_layers(document, reader)
             computed = _schema1_digest(raw, document, computed)
-            config, children = None, ()
         elif kind in _INDEXES:
-            config, layers = None, ()
             children = reader.many(document.get("manifests"), "$.manifests")
         else:
             config = reader.one(document.get("config"), "$.config")
-            layers, children = reader.many(document.get("layers"), "$.layers"), ()
+            layers = reader.many(document.get("layers"), "$.layers")
         subject = reader.one(document["subject"], "$.subject") if document.get("subject") is not None else None
         artifact = reader.text(document.get("artifactType"), "$.artifactType")
         notes = reader.annotations(document.get("annotations"), "$.annotations")
