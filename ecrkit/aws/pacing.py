@@ -86,18 +86,17 @@ class Pace:
 
     def passed(self, now: float) -> Pace:
         """Return the state after an answer that was no throttle."""
-        if self.rate is not None:
-            used = self.used + 1.0 / self.rate
+        if now - self._window < _WINDOW:
+            window, count, before = self._window, self._count + 1, self._count_before
+        else:
+            window, count, before = now, 1, self._count if now - self._window < 2 * _WINDOW else 0
+        rate, used = self.rate, self.used
+        if rate is not None:
+            used += 1.0 / rate
             grown = self.ceiling * (1.0 + (1.0 - _CUT) * ((used - _RECOVERY) / _RECOVERY) ** 3)
             # A deep cut starts below the cubic's foot; the pace must never fall because a call succeeded.
-            return attrs.evolve(self, used=used, rate=max(self.rate, grown))
-        return self._counted(now)
-
-    def _counted(self, now: float) -> Pace:
-        if now - self._window < _WINDOW:
-            return attrs.evolve(self, count=self._count + 1)
-        before = self._count if now - self._window < 2 * _WINDOW else 0
-        return attrs.evolve(self, window=now, count=1, count_before=before)
+            rate = max(rate, grown)
+        return attrs.evolve(self, rate=rate, used=used, window=window, count=count, count_before=before)
 
     def throttled(self, *, sent_at: float, now: float) -> Pace:
         """Return the state after a throttle of a request sent at `sent_at`.
@@ -106,10 +105,8 @@ class Pace:
         """
         if sent_at <= self.cut_at:
             return self
-        # With no limit known, what passed within a second is the best guess of what the service grants.
-        failed = self.rate if self.rate is not None else float(max(self._count, self._count_before, 1))
         kept = _DEEP_CUT if now - self.cut_at < _WINDOW else _CUT
-        rate = max(_SLOWEST, failed * kept)
+        rate = max(_SLOWEST, self._failed_rate(now) * kept)
         return attrs.evolve(
             self,
             rate=rate,
@@ -119,6 +116,17 @@ class Pace:
             next_slot=now + 1.0 / rate,
             generation=self.generation + 1,
         )
+
+    def _failed_rate(self, now: float) -> float:
+        # What passed within a second is the best guess of what the service grants. A known rate is believed unless
+        # much less than it went through: then the pace was never the limit, and says nothing.
+        measured = float(max(self._count, self._count_before, 1))
+        if self.rate is None:
+            return measured
+        elapsed = now - self._window
+        if elapsed < 2 * _WINDOW and measured < 0.5 * self.rate * min(elapsed, _WINDOW):
+            return measured
+        return self.rate
 
 
 class Pacer:
