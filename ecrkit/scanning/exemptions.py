@@ -73,10 +73,6 @@ class Exemption(Record):
         """Return whether the exemption is for the report's repository and platform."""
         return matches_any(self.repositories, report.repository) and matches_any(self.platforms, report.platform)
 
-    def names(self, finding: Finding) -> bool:
-        """Return whether the exemption is for the vulnerability."""
-        return not self.ids or finding.id in self.ids or any(i in self.ids for i in finding.related)
-
     def covers(self, package: Package | None) -> bool:
         """Return whether the exemption is for the package; for one nobody names only without package and path."""
         if package is None:

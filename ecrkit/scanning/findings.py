@@ -160,10 +160,14 @@ class Finding(Record):
             return False
         return None
 
+    @property
+    def where(self) -> str:
+        """The vulnerability and its packages in a few words, without a severity."""
+        return f"{self.id} in {', '.join(str(p) for p in self.packages) or 'no package named'}"
+
     @override
     def __str__(self) -> str:
-        where = ", ".join(str(p) for p in self.packages) or "no package named"
-        return f"{self.severity} {self.id} in {where}"
+        return f"{self.severity} {self.where}"
 
 
 def _key_text(key: FindingKey) -> tuple[str, ...]:

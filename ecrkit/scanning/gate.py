@@ -149,10 +149,12 @@ class Gate:
         total: Counter[str] = Counter()
         for part in parts:
             total.update(part.counts)
-        outcome = worst([*(p.outcome for p in parts), *(["undetermined"] if own else [])])  # type: ignore[list-item]
+        outcomes: list[Outcome] = [p.outcome for p in parts]
+        if own:
+            outcomes.append("undetermined")
         scanned = [p.scanned_at for p in parts]
         return Verdict(
-            outcome=outcome,
+            outcome=worst(outcomes),
             readiness=state,
             basis=self.severity.basis,
             judged_at=args["now"],
@@ -307,7 +309,11 @@ def _suppressed(finding: Finding, exempting: ExemptionMatcher, stating: VexMatch
     used = dict.fromkeys(exempt[p] for p in places if p in exempt)
     heard = dict.fromkeys(stated[p] for p in places if p not in exempt)
     ends = [e.expires for e in used if e.expires is not None]
-    kinds: list[Literal["exemption", "vex"]] = [*(["exemption"] if used else []), *(["vex"] if heard else [])]  # type: ignore[list-item]
+    kinds: list[Literal["exemption", "vex"]] = []
+    if used:
+        kinds.append("exemption")
+    if heard:
+        kinds.append("vex")
     return Suppressed(
         finding=finding,
         by=(*(str(e) for e in used), *(str(s) for s in heard)),
@@ -333,7 +339,7 @@ def _reasons(result: RuleResult, view: View) -> Iterator[Reason]:
     for finding in result.offending if result.outcome == "fail" else ():
         yield Reason(
             rule=result.rule, outcome="fail", limit=result.limit, finding=finding, because=result.text,
-            text=f"{finding} ({result.text})", would_change=_remedy(finding),
+            text=f"{view.severity.stated(finding)} {finding.where} ({result.text})", would_change=_remedy(finding),
         )  # fmt: skip
     if result.outcome == "fail" and result.unreadable:
         yield Reason(
@@ -344,7 +350,8 @@ def _reasons(result: RuleResult, view: View) -> Iterator[Reason]:
     for finding, because in result.undecided:
         yield Reason(
             rule=result.rule, outcome="undetermined", limit=result.limit, finding=finding,
-            text=f"{finding}: cannot be told, {because}", because=f"cannot be told, {because}",
+            text=f"{view.severity.stated(finding)} {finding.where}: cannot be told, {because}",
+            because=f"cannot be told, {because}",
             would_change=f"a source that carries this data, or {result.rule!r} accepted as undetermined by name",
         )  # fmt: skip
 

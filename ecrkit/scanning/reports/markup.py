@@ -65,7 +65,8 @@ def _table(title: str, found: list[FindingRow], limit: int) -> list[str]:
     for row in found[:limit]:
         packages = ", ".join(str(p) for p in row.finding.packages)
         why = "; ".join(t for t in (row.why, row.remedy) if t)
-        cells = (row.finding.severity, row.finding.id, packages, row.platform or "", why)
+        severity = f"{row.severity} ({row.beside})" if row.beside else row.severity
+        cells = (severity, row.finding.id, packages, row.platform or "", why)
         lines.append("| " + " | ".join(_md(c) for c in cells) + " |")
     if len(found) > limit:
         lines.append(f"\n{len(found) - limit} more are not shown.")
@@ -104,7 +105,7 @@ def to_junit(verdict: Verdict) -> str:
     for row in rows(verdict):
         # Test cases of one class need names of their own: the packages tell two findings of one CVE apart.
         packages = ", ".join(f"{p.name} {p.installed}" + (f" {p.path}" if p.path else "") for p in row.finding.packages)
-        name = f"{row.finding.severity} {row.finding.id}" + (f" in {packages}" if packages else "")
+        name = f"{row.severity} {row.finding.id}" + (f" in {packages}" if packages else "")
         place = f"{group}.{row.platform}" if row.platform else group
         kinds = {"blocking": "failure", "undetermined": "error", "counted": None}
         case(name, place, kinds.get(row.state, "skipped"), row.why, row.remedy)

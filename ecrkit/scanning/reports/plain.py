@@ -35,7 +35,7 @@ def to_text(verdict: Verdict) -> str:
     table = [
         (
             row.state,
-            row.finding.severity,
+            one_line(f"{row.severity} ({row.beside})" if row.beside else row.severity),
             one_line(row.finding.id),
             one_line(", ".join(str(p) for p in row.finding.packages)),
             row.platform or "",

@@ -10,6 +10,7 @@ import attrs
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.tables import frame
 from ecrkit.scanning.findings import Finding
+from ecrkit.scanning.severity import SeverityBasis, SeverityPolicy
 from ecrkit.scanning.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ class FindingRow(Record):
     """One finding of one platform image, and what became of it.
 
     `state` is `blocking` (a reason of a failed rule names it), `undetermined` (a rule cannot be told because of it),
-    `counted`, `in grace`, or `suppressed`; `why` says it in words.
+    `counted`, `in grace`, or `suppressed`; `why` says it in words. `severity` is the one of the verdict's basis, so
+    that no table contradicts the verdict; `beside` is what another source says, where it says something else.
     """
 
     finding: Finding
+    severity: str
+    beside: str = ""
     state: RowState
     why: str = ""
     rules: tuple[str, ...] = ()
@@ -48,6 +52,12 @@ def _part(verdict: Verdict) -> Iterator[FindingRow]:
     place: dict[str, Any] = {
         "platform": verdict.platform, "digest": verdict.digest, "repository": verdict.repository,
     }  # fmt: skip
+    policy = SeverityPolicy(basis=verdict.basis)
+
+    def severity(finding: Finding) -> dict[str, Any]:
+        stated = policy.stated(finding)
+        return {"severity": stated, "beside": _beside(finding, verdict.basis, stated)}
+
     by_finding: dict[int, list[Reason]] = {}
     for reason in verdict.reasons:
         if reason.finding is not None:
@@ -57,6 +67,7 @@ def _part(verdict: Verdict) -> Iterator[FindingRow]:
         failed = any(r.outcome == "fail" for r in reasons)
         yield FindingRow(
             finding=finding,
+            **severity(finding),
             state="blocking" if failed else "undetermined" if reasons else "counted",
             why="; ".join(dict.fromkeys(f"{r.rule}: {r.because}" for r in reasons)),
             rules=tuple(r.rule for r in reasons),
@@ -68,6 +79,7 @@ def _part(verdict: Verdict) -> Iterator[FindingRow]:
         why = f"in its period of grace until {entry.until:%Y-%m-%d}"
         yield FindingRow(
             finding=entry.finding,
+            **severity(entry.finding),
             state="blocking" if any(r.outcome == "fail" for r in reasons) else "in grace",
             why="; ".join([why, *dict.fromkeys(f"{r.rule}: {r.because}" for r in reasons)]),
             rules=tuple(r.rule for r in reasons),
@@ -75,8 +87,20 @@ def _part(verdict: Verdict) -> Iterator[FindingRow]:
         )
     for hidden in verdict.suppressed:
         yield FindingRow(
-            finding=hidden.finding, state="suppressed", why="; ".join(hidden.by), kinds=hidden.kinds, **place
+            finding=hidden.finding,
+            **severity(hidden.finding),
+            state="suppressed",
+            why="; ".join(hidden.by),
+            kinds=hidden.kinds,
+            **place,
         )
+
+
+def _beside(finding: Finding, basis: SeverityBasis, stated: str) -> str:
+    vendor = finding.vendor_severity
+    if basis != "ecr":
+        return f"ecr: {finding.severity}" if finding.severity != stated else ""
+    return f"vendor: {vendor}" if vendor and vendor.upper() != stated else ""
 
 
 def scan_reasons(verdict: Verdict) -> tuple[Reason, ...]:
@@ -85,7 +109,8 @@ def scan_reasons(verdict: Verdict) -> tuple[Reason, ...]:
 
 
 _COLUMNS = (
-    "repository", "digest", "platform", "state", "severity", "id", "package", "installed", "fixed_in", "path", "score",
+    "repository", "digest", "platform", "state", "severity", "ecr_severity", "vendor_severity", "id", "package",
+    "installed", "fixed_in", "path", "score",
     "epss", "known_exploited", "exploit_available", "first_observed", "rules", "why",
 )  # fmt: skip
 
@@ -97,7 +122,8 @@ def to_columns(verdict: Verdict) -> dict[str, list[Any]]:
         f = row.finding
         for p in f.packages or (None,):
             values = (
-                row.repository, row.digest, row.platform, row.state, f.severity, f.id, p and p.name,
+                row.repository, row.digest, row.platform, row.state, row.severity, f.severity, f.vendor_severity, f.id,
+                p and p.name,
                 p and p.installed, p and p.fixed_in, p and p.path, f.score, f.epss, f.known_exploited,
                 f.exploit_available, f.first_observed, ", ".join(row.rules), row.why,
             )  # fmt: skip

@@ -53,7 +53,7 @@ def to_sarif(verdict: Verdict, *, indent: int | None = 2) -> str:
     results: list[dict[str, Any]] = []
     for row in rows(verdict):
         finding = row.finding
-        rule = _sarif_rule(finding)
+        rule = _sarif_rule(finding, row.severity)
         known = rules.get(finding.id)
         if known is None:
             numbers[finding.id] = len(rules)
@@ -99,15 +99,15 @@ def to_sarif(verdict: Verdict, *, indent: int | None = 2) -> str:
     return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=indent) + "\n"
 
 
-def _sarif_rule(finding: Finding) -> dict[str, Any]:
-    score = f"{finding.score:.1f}" if finding.score else _DEFAULT_SCORES.get(finding.severity, "8.0")
+def _sarif_rule(finding: Finding, severity: str) -> dict[str, Any]:
+    score = f"{finding.score:.1f}" if finding.score else _DEFAULT_SCORES.get(severity, "8.0")
     rule: dict[str, Any] = {
         "id": finding.id,
         "name": re.sub(r"[^A-Za-z0-9]", "", finding.id) or "Finding",
         "shortDescription": {"text": _first_line(finding)},
         "fullDescription": {"text": (finding.description or finding.id)[:1000]},
-        "defaultConfiguration": {"level": _LEVELS.get(finding.severity, "error")},
-        "properties": {"security-severity": score, "tags": ["security", "vulnerability", finding.severity]},
+        "defaultConfiguration": {"level": _LEVELS.get(severity, "error")},
+        "properties": {"security-severity": score, "tags": ["security", "vulnerability", severity]},
     }
     if uri := _uri(finding.uri):
         rule["helpUri"] = uri
@@ -117,11 +117,12 @@ def _sarif_rule(finding: Finding) -> dict[str, Any]:
 def _sarif_result(row: FindingRow, number: int) -> dict[str, Any]:
     finding = row.finding
     paths = [p.path for p in finding.packages if p.path] or [row.repository or "image"]
-    text = f"{finding}. {row.remedy}".strip() if row.remedy else str(finding)
+    said = f"{row.severity} {finding.where}"
+    text = f"{said}. {row.remedy}" if row.remedy else said
     result: dict[str, Any] = {
         "ruleId": finding.id,
         "ruleIndex": number,
-        "level": _LEVELS.get(finding.severity, "error"),
+        "level": _LEVELS.get(row.severity, "error"),
         "message": {"text": text},
         "locations": [
             {
@@ -195,11 +196,11 @@ def _gitlab_entries(row: FindingRow) -> list[dict[str, Any]]:
         package = next((p for p in finding.packages if (p.name, p.installed, p.path or "") == key[2:]), None)
         name = hashlib.sha256(f"{_finding_hash(row)}\x1f{key[2:]}".encode()).hexdigest()
         entry: dict[str, Any] = {
-            "_rank": severity_rank(finding.severity),
+            "_rank": severity_rank(row.severity),
             "id": f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:32]}",
             "name": _first_line(finding)[:255],
             "description": (finding.description or finding.id)[:15000],
-            "severity": _GITLAB_SEVERITIES.get(finding.severity, "Unknown"),
+            "severity": _GITLAB_SEVERITIES.get(row.severity, "Unknown"),
             "solution": (row.remedy or finding.remediation or "")[:7000],
             "identifiers": [_identifier(finding)],
             "links": [{"url": u} for u in dict.fromkeys(map(_uri, (finding.uri, *finding.references))) if u],

@@ -235,6 +235,9 @@ class TestFiles:
             "$.rules", "$.max_days", "$.exemptions[0].expires", "$.exemptions[0].reason", "$.exemptions[1].reason",
         ]  # fmt: skip
 
+    def test_an_exemption_may_end_on_the_day_it_is_made(self) -> None:
+        assert Exemptions.parse('[[exemptions]]\nid = "C"\nreason = "r"\ncreated = 2026-01-01\nexpires = 2026-01-01\n')
+
     @pytest.mark.parametrize(
         ("entry", "path"),
         [
@@ -250,7 +253,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("more", "problem"),
         [
-            ({"expires": "2026-12-31"}, "created"), ({"expires": "never", "created": "2026-11-01"}, "expires"),
+            ({"expires": "2026-12-31"}, "created"), ({"expires": "2026-12-31", "created": "x"}, "created"), ({"expires": "never", "created": "2026-11-01"}, "expires"),
             ({"expires": "2027-01-31", "created": "2026-11-01"}, "expires"), ({"expires": "2027-01-30", "created": "2026-11-01"}, None),
         ],
     )  # fmt: skip

@@ -19,12 +19,14 @@ from sarif_pydantic import Sarif
 
 from ecrkit._version import __version__
 from ecrkit.scanning import (
+    SEVERITIES,
     Dropped,
     Exemption,
     Exemptions,
     Finding,
     Gate,
     ImageScan,
+    SeverityPolicy,
     Verdict,
     count_limit,
     epss_below,
@@ -132,6 +134,40 @@ class TestRows:
         text = FORMATS[name](verdict()).replace("&#58;", ":")
         assert "CVE-2026-0004" in text
         assert "not reachable" in text
+
+
+class TestOneSeverity:
+    """Two severity sources in one summary said Medium 1 and low at once: every table uses the verdict's basis."""
+
+    def test_every_format_says_the_severity_of_the_basis(self) -> None:
+        found = report(finding("CVE-2021-3744", "MEDIUM", vendor_severity="unimportant", score=7.8, vector="v"))
+        for basis, severity, gitlab in (
+            ("ecr", "MEDIUM", "Medium"),
+            ("vendor", "INFORMATIONAL", "Info"),
+            ("score", "HIGH", "High"),
+        ):
+            gate = Gate([count_limit(s, 0) for s in SEVERITIES], severity=SeverityPolicy(basis=basis))  # type: ignore[arg-type]
+            verdict = gate.judge(found, now=NOW)
+            assert rows(verdict)[0].severity == severity
+            assert f"{severity} CVE-2021-3744" in verdict.explain()
+            assert f"{severity} (" in to_text(verdict) and f"| {severity} (" in to_markdown(verdict)
+            assert f'name="{severity} CVE-2021-3744' in to_junit(verdict)
+            assert to_columns(verdict)["severity"] == [severity]
+            assert (to_columns(verdict)["ecr_severity"], to_columns(verdict)["vendor_severity"]) == (
+                ["MEDIUM"],
+                ["unimportant"],
+            )
+            assert json.loads(to_gitlab(verdict))["vulnerabilities"][0]["severity"] == gitlab
+            assert json.loads(to_sarif(verdict))["runs"][0]["results"][0]["message"]["text"].startswith(severity)
+
+    def test_what_the_other_source_says_stands_beside_it(self) -> None:
+        found = report(
+            finding("CVE-1", "MEDIUM", vendor_severity="unimportant"), finding("CVE-2", "LOW", vendor_severity="low")
+        )
+        by_ecr = Gate(count_limit("HIGH", 0)).judge(found, now=NOW)
+        assert [r.beside for r in rows(by_ecr)] == ["vendor: unimportant", ""]
+        by_vendor = Gate(count_limit("HIGH", 0), severity=SeverityPolicy(basis="vendor")).judge(found, now=NOW)
+        assert [r.beside for r in rows(by_vendor)] == ["ecr: MEDIUM", ""]
 
 
 class TestSarif:
