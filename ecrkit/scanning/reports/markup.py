@@ -51,7 +51,7 @@ def to_markdown(verdict: Verdict, *, limit: int = _SUMMARY_LIMIT) -> str:
     others = [r for r in found if r.state in ("counted", "in grace")]
     hidden = [r for r in found if r.state == "suppressed"]
     if whole := scan_reasons(verdict):
-        lines += ["", "### Not judged", "", *(f"- {_md(str(r))}" for r in whole)]
+        lines += ["", "### The scan itself", "", *(f"- {_md(str(r))}" for r in whole)]
     lines += _table("Reasons", blocking, limit)
     lines += _table("Other findings", others, limit)
     lines += _table("Suppressed findings", hidden, limit)

@@ -10,7 +10,7 @@ from typing import Final
 
 from ecrkit._internal.tables import text_table
 from ecrkit._internal.times import iso
-from ecrkit.scanning.reports.rows import rows, scan_reasons, to_columns
+from ecrkit.scanning.reports.rows import FindingRow, rows, scan_reasons, to_columns
 from ecrkit.scanning.verdict import Verdict
 
 __all__ = ["to_csv", "to_json", "to_text"]
@@ -39,7 +39,7 @@ def to_text(verdict: Verdict) -> str:
             one_line(row.finding.id),
             one_line(", ".join(str(p) for p in row.finding.packages)),
             row.platform or "",
-            one_line(row.why if row.state in ("suppressed", "in grace") else row.remedy),
+            one_line(_remark(row)),
         )
         for row in rows(verdict)
     ]
@@ -61,6 +61,12 @@ def to_text(verdict: Verdict) -> str:
     lines += [one_line(f"accepted: {note}") for note in verdict.accepted]
     lines += [f"skipped: {digest} is an attestation" for digest in verdict.skipped]
     return "\n".join(lines) + "\n"
+
+
+def _remark(row: FindingRow) -> str:
+    if row.state in ("suppressed", "in grace"):
+        return row.why
+    return f"{', '.join(row.rules)}: {row.remedy}" if row.rules else ""
 
 
 def to_json(verdict: Verdict, *, indent: int | None = 2) -> str:

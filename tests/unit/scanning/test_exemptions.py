@@ -150,6 +150,13 @@ class TestReport:
         assert told.expiring == (entries["expiring"],)
         assert told.fixed_now == (entries["fixed"],)
 
+    def test_the_right_vulnerability_in_another_package_is_no_use(self) -> None:
+        entry = exempt("CVE-1", packages=("zlib",))
+        told = judged(finding("CVE-1"), entry).exemptions
+        assert told is not None and (told.used, told.unused) == ((), (entry,))
+        fixed = judged(finding("CVE-1", fix_available="YES"), entry).exemptions
+        assert fixed is not None and fixed.fixed_now == ()
+
     def test_soon_is_fourteen_days(self) -> None:
         for date, soon in ((dt.date(2026, 12, 9), 1), (dt.date(2026, 12, 10), 0)):
             told = judged(finding(), exempt(expires=date)).exemptions

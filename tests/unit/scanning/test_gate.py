@@ -12,12 +12,16 @@ import pytest
 from ecrkit.errors import InvalidInput, InvalidPolicy
 from ecrkit.scanning import (
     SEVERITIES,
+    Both,
     Dropped,
+    Either,
+    EpssAtLeast,
     Exemption,
     Exemptions,
     Finding,
     Gate,
     ImageScan,
+    IsKnownExploited,
     Limit,
     OutsideLayers,
     Profile,
@@ -139,6 +143,38 @@ class TestConditions:
         assert outcome(rule, finding(**miss)) == "pass"
         assert outcome(rule, finding(**unknown)) == "undetermined"
         assert outcome(rule) == "pass"
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ({"epss": 0.9, "known_exploited": None}, "fail"), ({"epss": None, "known_exploited": True}, "fail"),
+            ({"epss": 0.1, "known_exploited": None}, "undetermined"), ({"epss": None, "known_exploited": False}, "undetermined"),
+            ({"epss": 0.1, "known_exploited": False}, "pass"),
+        ],
+    )  # fmt: skip
+    def test_one_of_two_conditions(self, values: dict[str, Any], expected: str) -> None:
+        rule = Limit(name="r", at_most=0, when=Either([EpssAtLeast(0.5), IsKnownExploited()]))
+        assert outcome(rule, finding(**values)) == expected
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ({"epss": 0.9, "known_exploited": True}, "fail"), ({"epss": None, "known_exploited": True}, "undetermined"),
+            ({"epss": None, "known_exploited": False}, "pass"), ({"epss": 0.1, "known_exploited": None}, "pass"),
+        ],
+    )  # fmt: skip
+    def test_both_of_two_conditions(self, values: dict[str, Any], expected: str) -> None:
+        rule = Limit(name="r", at_most=0, when=Both([EpssAtLeast(0.5), IsKnownExploited()]))
+        assert outcome(rule, finding(**values)) == expected
+
+    def test_a_score_of_zero_that_somebody_gave_is_known(self) -> None:
+        assert outcome(score_below(7.0), finding(score=0.0, vector="CVSS:3.1/x")) == "pass"
+        assert outcome(score_below(7.0), finding(score=None, vector="CVSS:3.1/x")) == "undetermined"
+        assert outcome(score_below(0.0), finding(score=5.0)) == "fail"
+
+    def test_zero_days_means_from_the_next_moment_on(self) -> None:
+        assert outcome(sla("HIGH", 0), finding(first_observed=NOW)) == "pass"
+        assert outcome(sla("HIGH", 0), finding(first_observed=NOW - dt.timedelta(microseconds=1))) == "fail"
 
     def test_a_known_no_beats_an_unknown(self) -> None:
         """A LOW finding without fix data is no HIGH one with a fix."""
