@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import pytest
+
+from ecrkit.errors import InvalidInput
+from ecrkit.images import ByteRange, Inventory, freed_by, naive_bytes, storage_split, stored_bytes
+from ecrkit.records import RawManifest
+from tests.support.manifests import OCI, blob, child, detail, digest_of, image_document, index_document, raw
+
+CONFIG_A = blob("config a", 10)
+CONFIG_B = blob("config b", 20)
+BASE = blob("base", 1000)
+A = raw(image_document([BASE, blob("own a", 100)], config=CONFIG_A))
+B = raw(image_document([BASE, blob("own b", 200)], config=CONFIG_B))
+INDEX = raw(index_document([child(A), child(B, "linux/arm64")]))
+
+
+def inventory(*manifests: RawManifest, read: tuple[RawManifest, ...] | None = None, **more: object) -> Inventory:
+    sizes = {A.digest: 1110, B.digest: 1220, INDEX.digest: 1220}
+    details = [detail(m, size=sizes.get(m.digest), **more) for m in manifests]
+    return Inventory.from_api(details, manifests=manifests if read is None else read)
+
+
+class TestStoredBytes:
+    """A layer is stored once within a repository (ECR user guide; aws/containers-roadmap#531)."""
+
+    def test_shared_layers_count_once(self) -> None:
+        both = inventory(A, B)
+        assert stored_bytes(both) == ByteRange.exactly(1000 + 100 + 200 + 10 + 20)
+        assert naive_bytes(both) == 1110 + 1220
+
+    def test_an_index_counts_nothing_of_its_own(self) -> None:
+        assert stored_bytes(inventory(INDEX, A, B)).exact == 1330
+        assert naive_bytes(inventory(INDEX, A, B)) == 1110 + 1220 + 1220
+
+    def test_an_index_alone_stands_for_its_children(self) -> None:
+        everything = inventory(INDEX, A, B)
+        assert stored_bytes(everything, [INDEX.digest]).exact == 1330
+        assert stored_bytes(everything, [A.digest]).exact == 1110
+        assert stored_bytes(everything, [A.digest, A.digest]).exact == 1110
+        assert stored_bytes(everything, []).exact == 0
+
+    def test_nested_index(self) -> None:
+        outer = raw(index_document([child(INDEX)]))
+        assert stored_bytes(inventory(outer, INDEX, A, B), [outer.digest]).exact == 1330
+
+    def test_indexes_that_share_a_child(self) -> None:
+        other = raw(index_document([child(A)]))
+        assert stored_bytes(inventory(INDEX, other, A, B), [INDEX.digest, other.digest]).exact == 1330
+
+    def test_one_layer_twice_in_a_manifest(self) -> None:
+        twice = raw(image_document([BASE, BASE], config=CONFIG_A))
+        assert stored_bytes(inventory(twice)).exact == 1010
+
+    def test_an_unread_manifest_makes_a_range(self) -> None:
+        found = stored_bytes(inventory(A, B, read=(A,)))
+        assert (found.low, found.high) == (1110, 1110 + 1220)
+        assert found.exact is None
+        assert "was not read" in found.reasons[0]
+
+    def test_an_unread_manifest_of_unknown_size_has_no_bound(self) -> None:
+        unsized = Inventory.from_api([detail(A)])
+        found = stored_bytes(unsized)
+        assert (found.low, found.high) == (0, None)
+        assert str(found) == "at least 0 B"
+
+    def test_an_unread_index_adds_nothing_over_the_whole_repository(self) -> None:
+        assert stored_bytes(inventory(INDEX, A, B, read=(A, B))).exact == 1330
+
+    def test_an_unread_index_alone_has_no_bound(self) -> None:
+        found = stored_bytes(inventory(INDEX, A, B, read=(A, B)), [INDEX.digest])
+        assert (found.low, found.high) == (0, None)
+
+    def test_a_missing_child_has_no_bound(self) -> None:
+        found = stored_bytes(inventory(INDEX, A, read=(INDEX, A)), [INDEX.digest])
+        assert (found.low, found.high) == (1110, None)
+
+    def test_a_child_whose_manifest_alone_is_known_counts(self) -> None:
+        assert stored_bytes(inventory(INDEX, A, read=(INDEX, A, B)), [INDEX.digest]).exact == 1330
+
+    def test_schema_1_tells_no_sizes(self) -> None:
+        old = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}]})
+        found = stored_bytes(Inventory.from_api([detail(old, size=70)], manifests=[old]))
+        assert (found.low, found.high) == (0, 70)
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            blob("far", 500, urls=["http://example/x"]),
+            blob("far", 500, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"),
+            blob("far", 500, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
+        ],
+    )
+    def test_a_foreign_layer_may_or_may_not_be_stored(self, layer: dict[str, object]) -> None:
+        found = stored_bytes(inventory(raw(image_document([layer], config=CONFIG_A))))
+        assert (found.low, found.high) == (10, 510)
+        assert "foreign" in found.reasons[0]
+
+    def test_manifests_that_disagree_about_a_layer(self) -> None:
+        one = raw(image_document([blob("x", 100)], config=CONFIG_A))
+        two = raw(image_document([blob("x", 150)], config=CONFIG_A))
+        for order in ((one, two), (two, one)):
+            found = stored_bytes(inventory(*order))
+            assert (found.low, found.high) == (110, 160)
+            assert "disagree" in found.reasons[0]
+
+    def test_unknown_digests_are_refused(self) -> None:
+        with pytest.raises(InvalidInput, match="not in the inventory"):
+            stored_bytes(inventory(A), [digest_of("none")])
+        with pytest.raises(InvalidInput, match="not in the inventory"):
+            freed_by(inventory(A), [digest_of("none")])
+        with pytest.raises(InvalidInput, match="not in the inventory"):
+            naive_bytes(inventory(A), [digest_of("none")])
+
+
+class TestFreed:
+    """Removing an image frees the layers that no other image of the repository uses."""
+
+    def test_layers_that_survive_are_not_freed(self) -> None:
+        assert freed_by(inventory(A, B), [A.digest]).exact == 110
+        assert freed_by(inventory(A, B), [A.digest, B.digest]).exact == 1330
+        assert freed_by(inventory(A, B), []).exact == 0
+
+    def test_an_index_alone_frees_nothing(self) -> None:
+        assert freed_by(inventory(INDEX, A, B), [INDEX.digest]).exact == 0
+
+    def test_an_unread_image_that_goes_widens_upwards(self) -> None:
+        found = freed_by(inventory(A, B, read=(A,)), [A.digest, B.digest])
+        assert (found.low, found.high) == (1110, 1110 + 1220)
+
+    def test_an_unread_image_that_stays_widens_downwards(self) -> None:
+        small = raw(image_document([], config=CONFIG_B))
+        details = [detail(A, size=1110), detail(small, size=30)]
+        found = freed_by(Inventory.from_api(details, manifests=[A]), [A.digest])
+        # All but 30 of the 1110 bytes go for sure: the unread image can hold on to no more than its own size.
+        assert (found.low, found.high) == (1080, 1110)
+        assert "stays" in " ".join(found.reasons)
+
+    def test_an_unread_image_of_unknown_size_that_stays(self) -> None:
+        found = freed_by(Inventory.from_api([detail(A, size=1110), detail(B)], manifests=[A]), [A.digest])
+        assert (found.low, found.high) == (0, 1110)
+
+    def test_what_may_be_held_is_never_more_than_everything(self) -> None:
+        found = freed_by(inventory(A, B, read=(A,)), [A.digest])
+        assert (found.low, found.high) == (0, 1110)
+
+    def test_an_unread_image_of_unknown_size_that_goes(self) -> None:
+        found = freed_by(Inventory.from_api([detail(A)]), [A.digest])
+        assert (found.low, found.high) == (0, None)
+
+
+class TestSplit:
+    """Archived images are stored in a class of their own; a layer used by both classes stands apart."""
+
+    def test_exact(self) -> None:
+        details = [detail(A, size=1110), detail(B, size=1220, imageStatus="ARCHIVED")]
+        split = storage_split(Inventory.from_api(details, manifests=[A, B]))
+        assert (split.standard.exact, split.archive.exact, split.shared.exact) == (110, 220, 1000)
+        assert split.shared.reasons == ()
+
+    def test_an_unread_archived_image_makes_ranges(self) -> None:
+        details = [detail(A, size=1110), detail(B, size=500, imageStatus="ARCHIVED")]
+        split = storage_split(Inventory.from_api(details, manifests=[A]))
+        assert (split.standard.low, split.standard.high) == (610, 1110)
+        assert (split.archive.low, split.archive.high) == (0, 500)
+        assert (split.shared.low, split.shared.high) == (0, 500)
+
+    def test_an_unread_image_of_unknown_size(self) -> None:
+        details = [detail(A, size=1110), detail(B, imageStatus="ARCHIVED")]
+        split = storage_split(Inventory.from_api(details, manifests=[A]))
+        assert (split.standard.low, split.archive.high, split.shared.high) == (0, None, None)
+
+
+class TestByteRange:
+    def test_sum(self) -> None:
+        total = ByteRange(1, 2, ("x",)) + ByteRange(10, 20, ("x", "y"))
+        assert total == ByteRange(11, 22, ("x", "y"))
+        assert (ByteRange(1, None) + ByteRange(1, 1)).high is None
+        assert (ByteRange(1, 1) + ByteRange(1, None)).high is None
+
+    def test_contains(self) -> None:
+        assert 5 in ByteRange(5, 5)
+        assert 4 not in ByteRange(5, 9)
+        assert 10 not in ByteRange(5, 9)
+        assert 10**18 in ByteRange(5, None)
+        assert "5" not in ByteRange(5, 5)
+
+    def test_text(self) -> None:
+        assert [str(r) for r in (ByteRange(5, 5), ByteRange(0, 2048), ByteRange(1024, None))] == [
+            "5 B",
+            "0 B to 2.0 KiB",
+            "at least 1.0 KiB",
+        ]
+
+
+def test_media_type_of_the_registry_is_used() -> None:
+    document = image_document([BASE], config=CONFIG_A)
+    del document["mediaType"]
+    bare = raw(document)
+    told = RawManifest(digest=bare.digest, media_type=OCI, text=bare.text)
+    assert stored_bytes(Inventory.from_api([detail(bare)], manifests=[told])).exact == 1010
