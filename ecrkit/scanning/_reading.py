@@ -138,7 +138,7 @@ def read_ecr(answer: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> ScanRep
     findings: list[Finding] = []
     drops: list[tuple[str, str, bool]] = []
     facts: dict[str, Any] = {}
-    enhanced = counts_told = False
+    enhanced = counts_told = has_list = False
     listed = 0
     told: list[int] = []
     times: dict[str, list[dt.datetime]] = {"imageScanCompletedAt": [], "vulnerabilitySourceUpdatedAt": []}
@@ -147,6 +147,12 @@ def read_ecr(answer: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> ScanRep
         path = f"$[{number}]" if many else "$"
         if not {"imageScanStatus", "imageScanFindings"} & set(page):
             read.problems.append(Problem(path, "has neither imageScanStatus nor imageScanFindings"))
+            continue
+        if {"imageScanFindingsSummary", "imagePushedAt"} & set(page):
+            # Its status says nothing of the present scans, and it lists no findings: it would read as clean.
+            read.problems.append(
+                Problem(path, "is an image of DescribeImages; ask for the findings of the image instead")
+            )
             continue
         status = read.mapping(page, "imageScanStatus", path)
         image = read.mapping(page, "imageId", path)
@@ -172,6 +178,7 @@ def read_ecr(answer: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> ScanRep
             counts_told = True
             told.append(sum(v for v in counts.values() if isinstance(v, int)))
         enhanced = enhanced or body.get("enhancedFindings") is not None
+        has_list = has_list or body.get("findings") is not None or enhanced
         for name, convert in (("findings", _basic_finding), ("enhancedFindings", enhanced_finding)):
             for position, raw in enumerate(read.items(body, name, where)):
                 listed += 1
@@ -200,7 +207,10 @@ def read_ecr(answer: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> ScanRep
         data_updated_at=max(times["vulnerabilitySourceUpdatedAt"], default=None),
         findings=kept,
         dropped=dropped,
-        absent=dict(ENHANCED_ABSENT if enhanced else BASIC_ABSENT),
+        absent={
+            **(ENHANCED_ABSENT if enhanced else BASIC_ABSENT),
+            **({} if has_list else {"findings": "the answer holds no list of findings"}),
+        },
         complete=incomplete is None,
         incomplete_because=incomplete,
         counts_told=counts_told,

@@ -96,7 +96,7 @@ def readiness(report: ScanReport, *, scan_type: str | None = None) -> Readiness:
         return Readiness(state="unknown", reason=f"ecrkit does not know the status {status}{told}")
     if report.completed_at is not None or report.findings or report.counts_told or report.dropped:
         return Readiness(state="ready", reason=f"status {status}{told}")
-    if scan_type == "BASIC" and status == "COMPLETE" and report.source == "basic":
+    if scan_type == "BASIC" and status == "COMPLETE" and report.source == "basic" and "findings" not in report.absent:
         return Readiness(state="ready", reason="status COMPLETE in a registry with basic scanning, and no findings")
     return Readiness(
         state="ambiguous",

@@ -256,6 +256,8 @@ class TestBaseline:
         new = {"source": "basic", "status": "COMPLETE", "data_updated_at": day("2026-11-24")}
         assert outcome(new_findings_limit(), finding(), baseline=base, **new) == "undetermined"
         fresh = report(source="basic", status="COMPLETE", data_updated_at=day("2026-11-23"))
+        stale = report(source="basic", status="COMPLETE", data_updated_at=day("2026-11-22"))
+        assert outcome(new_findings_limit(), finding(), baseline=stale, **new) == "undetermined"
         assert outcome(new_findings_limit(), finding(), baseline=fresh, **new) == "fail"
 
 

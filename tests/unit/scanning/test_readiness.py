@@ -79,6 +79,14 @@ class TestReadiness:
         found = readiness(ScanReport.from_api(answer(status, basic=[], done=False)), scan_type=scan_type)
         assert found.state == state
 
+    def test_without_any_list_the_scan_type_settles_nothing(self) -> None:
+        for body in (None, {}):
+            raw = answer("COMPLETE", basic=[], done=False)
+            raw["imageScanFindings"] = body
+            report = ScanReport.from_api(raw)
+            assert report.absent["findings"] == "the answer holds no list of findings"
+            assert readiness(report, scan_type="BASIC").state == "ambiguous"
+
     def test_pending_with_both_lists_empty(self) -> None:
         assert readiness(ScanReport.from_api(answer("PENDING", basic=[], enhanced=[], done=False))).state == "pending"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -230,6 +231,19 @@ class TestBorders:
         with pytest.raises(InvalidInput):
             ScanReport.from_api(document)
 
+    @pytest.mark.parametrize(
+        "more", [{"imageScanFindingsSummary": {"findingSeverityCounts": {}}}, {"imagePushedAt": 1764000000.0}]
+    )
+    def test_the_summary_of_describe_images_is_no_evidence(self, more: dict[str, Any]) -> None:
+        detail = {
+            "imageDigest": DIGEST,
+            "repositoryName": "team/app",
+            "imageScanStatus": {"status": "COMPLETE"},
+            **more,
+        }
+        with pytest.raises(InvalidInput, match="DescribeImages"):
+            ScanReport.from_api(detail)
+
     def test_pages_of_two_images_are_refused(self) -> None:
         with pytest.raises(InvalidInput, match="different images"):
             ScanReport.from_api([answer(basic=[]), answer(basic=[], digest=OTHER)])
@@ -251,6 +265,37 @@ class TestBorders:
         shown = ScanReport.from_api(answer(basic=many))._repr_html_()
         assert "<b>" not in shown
         assert "and 10 more" in shown
+
+
+class TestThroughBotocore:
+    """What boto3 hands out (datetimes, only the members of its model) reads as the wire's JSON does."""
+
+    def parsed(self, raw: dict[str, Any]) -> dict[str, Any]:
+        import botocore.session
+        from botocore.parsers import create_parser
+
+        model = botocore.session.get_session().get_service_model("ecr")
+        shape = model.operation_model("DescribeImageScanFindings").output_shape
+        response = {"body": json.dumps(raw).encode(), "headers": {}, "status_code": 200}
+        return create_parser("json").parse(response, shape)
+
+    def test_the_same_report(self) -> None:
+        raw = answer(
+            "ACTIVE", enhanced=[enhanced_raw("CVE-1", firstObservedAt=1700000000.5, fixAvailable="YES", score=1.5)]
+        )
+        both = answer("ACTIVE", basic=[basic_raw("CVE-2")], enhanced=[enhanced_raw("CVE-1")])
+        for body in (
+            raw,
+            both,
+            answer(basic=[basic_raw("CVE-2")]),
+            answer("PENDING", basic=[], enhanced=[], done=False),
+        ):
+            assert ScanReport.from_api(self.parsed(body)) == ScanReport.from_api(body)
+
+    def test_an_epss_member_on_the_wire_is_dropped_by_botocore(self) -> None:
+        raw = answer("ACTIVE", enhanced=[{**enhanced_raw("CVE-1"), "epss": {"score": 0.5}}])
+        assert ScanReport.from_api(raw).findings[0].epss == 0.5
+        assert ScanReport.from_api(self.parsed(raw)).findings[0].epss is None
 
 
 class TestIdentity:

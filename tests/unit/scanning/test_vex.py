@@ -105,6 +105,18 @@ class TestProducts:
     def test_without_a_platform_a_system_package_has_no_package_url(self) -> None:
         assert judged(openvex(says()), os=None).outcome == "fail"
 
+    @pytest.mark.parametrize(
+        ("product", "outcome"),
+        [
+            (f"pkg:oci/app@{DIGEST.replace(':', '%3A')}", "pass"),
+            ("pkg:oci/app", "fail"),
+            ("pkg:oci/app@v1", "fail"),
+            ("pkg:oci/app?tag=v1", "fail"),
+        ],
+    )
+    def test_an_image_of_unknown_repository_is_known_by_its_digest_only(self, product: str, outcome: str) -> None:
+        assert judged(openvex(says("not_affected", product)), repository=None, tags=("v1",)).outcome == outcome
+
     def test_a_basic_finding_can_only_be_covered_through_the_image(self) -> None:
         bare = finding("CVE-2026-1", "HIGH", package("curl", "7.88.1"))
         assert judged(openvex(says("not_affected", "pkg:deb/debian/curl")), bare).outcome == "fail"
