@@ -9,7 +9,6 @@ import datetime as dt
 import gc
 import json
 import random
-import statistics
 import time
 from fnmatch import fnmatchcase
 
@@ -57,8 +56,8 @@ def policy() -> LifecyclePolicy:
     )
 
 
-def with_ecrkit(images: tuple[Image, ...], rules: LifecyclePolicy) -> set[str]:
-    return set(simulate(rules, Inventory(images), now=NOW).expired)
+def with_ecrkit(images: tuple[Image, ...], rules: LifecyclePolicy) -> tuple[str, ...]:
+    return simulate(rules, Inventory(images), now=NOW).expired
 
 
 def with_fnmatch(images: tuple[Image, ...], rules: LifecyclePolicy) -> set[str]:
@@ -85,21 +84,27 @@ def with_fnmatch(images: tuple[Image, ...], rules: LifecyclePolicy) -> set[str]:
     return gone
 
 
-def with_duckdb(images: tuple[Image, ...], rules: LifecyclePolicy) -> set[str]:
+def with_duckdb(images: tuple[Image, ...], rules: LifecyclePolicy) -> tuple[str, ...]:
+    """The same question: one storage class, restored images by their restore, ties by digest, oldest first."""
     import duckdb
     import numpy as np
 
     # Records become columns in the quickest way that DuckDB offers: numpy arrays, scanned in place.
-    pushed = np.array([i.pushed_at.timestamp() for i in images])
-    owners = np.array([n for n, i in enumerate(images) for _ in i.tags], dtype=np.int64)
-    tags = np.array([t for i in images for t in i.tags], dtype=object)
-    untagged = np.array([not i.tags for i in images])
-    base = {"id": np.arange(len(images)), "pushed": pushed, "untagged": untagged}
-    named = {"id": owners, "tag": tags}
+    base = {
+        "id": np.arange(len(images)),
+        "digest": np.array([i.digest for i in images], dtype=object),
+        "pushed": np.array([(i.last_activated_at or i.pushed_at).timestamp() for i in images]),
+        "untagged": np.array([not i.tags for i in images]),
+        "archived": np.array([i.status in ("ARCHIVED", "ACTIVATING") for i in images]),
+    }
+    named = {
+        "id": np.array([n for n, i in enumerate(images) for _ in i.tags], dtype=np.int64),
+        "tag": np.array([t for i in images for t in i.tags], dtype=object),
+    }
     db = duckdb.connect()
     db.register("base", base)
     db.register("named", named)
-    db.execute("create table image as select * from base")
+    db.execute("create table image as select * from base where not archived")
     db.execute("create table tag as select * from named")
     parts = []
     for rule in rules:
@@ -113,24 +118,25 @@ def with_duckdb(images: tuple[Image, ...], rules: LifecyclePolicy) -> set[str]:
                 for p in rule.tag_patterns
             )
         if rule.count_type == "imageCountMoreThan":
-            mark = f"row_number() over (order by pushed desc) > {rule.count_number}"
+            mark = f"row_number() over (order by pushed desc, digest desc) > {rule.count_number}"
         else:
             mark = f"pushed < {NOW.timestamp() - rule.count_number * 86400}"
         parts.append(f"select id, {rule.priority} as p, {mark} as hit from image where {where}")
-    query = f"select id from ({' union all '.join(parts)}) group by id having arg_min(hit, p)"
-    found = db.execute(query).fetchnumpy()["id"]
-    return {images[i].digest for i in found.tolist()}
+    hit = f"select id from ({' union all '.join(parts)}) group by id having arg_min(hit, p)"
+    found = db.execute(f"select id from image where id in ({hit}) order by pushed, digest").fetchnumpy()["id"]
+    return tuple(images[i].digest for i in found.tolist())
 
 
-def measure(work, *args, rounds: int = 5) -> tuple[float, object]:
-    spent = []
-    result = None
+def measure(works, *args, rounds: int = 5) -> list[tuple[float, object]]:
+    """Return the best time and the result of each; in turns, so that a busy machine is busy for all of them."""
+    best, results = [float("inf")] * len(works), [None] * len(works)
     for _ in range(rounds):
-        gc.collect()
-        began = time.perf_counter()
-        result = work(*args)
-        spent.append(time.perf_counter() - began)
-    return statistics.median(spent), result
+        for n, work in enumerate(works):
+            gc.collect()
+            began = time.perf_counter()
+            results[n] = work(*args)
+            best[n] = min(best[n], time.perf_counter() - began)
+    return list(zip(best, results, strict=True))
 
 
 def tag_cost(match, tag: str) -> float:
@@ -145,10 +151,9 @@ def tag_cost(match, tag: str) -> float:
 
 def main() -> None:
     images, rules = inventory().images, policy()
-    ours, found = measure(with_ecrkit, images, rules)
-    plain, expected = measure(with_fnmatch, images, rules, rounds=3)
-    duck, other = measure(with_duckdb, images, rules)
-    assert found == expected == other, "the three ways disagree"
+    ways = (with_ecrkit, with_fnmatch, with_duckdb)
+    (ours, found), (plain, expected), (duck, other) = measure(ways, images, rules)
+    assert (found, set(found)) == (other, expected), "the three ways disagree"
     match = compile_glob("*a*a*a*b")
     ordinary = tag_cost(match, "release-2026.11.25-a-a-a-b")
     # Refused at once by its end; refused after everything else has matched; matched in the last place.

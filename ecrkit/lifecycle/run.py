@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import compress, count
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -61,14 +62,12 @@ class Run:
     inventory: Inventory
     now: dt.datetime
     count_children: bool
-    images: Sequence[Image] = attrs.field(repr=False)
-    rank_times: Sequence[dt.datetime] = attrs.field(repr=False)
+    columns: Columns = attrs.field(repr=False)
     first: Sequence[int] = attrs.field(repr=False)
     marked: bytearray = attrs.field(repr=False)
     selected: tuple[Selected, ...] = attrs.field(repr=False)
     holders: Mapping[int, tuple[str, ...]] = attrs.field(repr=False)
     following: Mapping[str, tuple[Action, str]] = attrs.field(repr=False)
-    has_archived: bool = attrs.field(repr=False)
 
     @classmethod
     def build(
@@ -84,18 +83,27 @@ class Run:
         count_children: bool,
     ) -> Run:
         """Return the run of marked images: indexes hold their children, referrers follow their subject."""
-        images = columns.images
         holders: dict[int, tuple[str, ...]] = {}
         following: dict[str, tuple[Action, str]] = {}
         if inventory.children or columns.has_subjects:
-            acting = {images[i].digest: i for i, hit in enumerate(marked) if hit}
+            images = columns.images
+            acting = {images[i].digest: i for i in compress(count(), marked)}
             holders = _hold(inventory, acting)
             following = _follow(inventory, {d: selected[first[i]].rule.action for d, i in acting.items()})
         return cls(
-            policy=policy, inventory=inventory, now=now, count_children=count_children, images=images,
-            rank_times=columns.times, first=first, marked=marked, selected=selected, holders=holders,
-            following=following, has_archived=columns.has_archived,
+            policy=policy, inventory=inventory, now=now, count_children=count_children, columns=columns, first=first,
+            marked=marked, selected=selected, holders=holders, following=following,
         )  # fmt: skip
+
+    @property
+    def images(self) -> Sequence[Image]:
+        """The images, newest first."""
+        return self.columns.images
+
+    @property
+    def rank_times(self) -> Sequence[dt.datetime]:
+        """The time that each image is ranked by: its push, or its last restore."""
+        return self.columns.times
 
     @cached_property
     def positions(self) -> Mapping[str, int]:
@@ -104,21 +112,26 @@ class Run:
 
     def _ordered(self, positions: Iterable[int]) -> tuple[str, ...]:
         """Return the digests in the order in which ECR works: longest in its storage class first."""
-        images = self.images
-        if not self.has_archived:
-            return tuple([images[i].digest for i in sorted(positions, reverse=True)])
+        if not self.columns.has_archived:
+            # Digests are read in the order of the records first: by rank, each would have to be fetched from afar.
+            digests = [image.digest for image in self.columns.source]
+            order = self.columns.order
+            return tuple([digests[order[i]] for i in sorted(positions, reverse=True)])
+        images, times = self.images, self.rank_times
 
         def age(i: int) -> tuple[dt.datetime, str]:
             image = images[i]
             archived = image.last_archived_at if image.storage_class == "archive" else None
-            return archived or self.rank_times[i], image.digest
+            return archived or times[i], image.digest
 
         return tuple(images[i].digest for i in sorted(positions, key=age))
 
     def _acting(self, action: Action) -> tuple[str, ...]:
-        rules = [chosen.rule.action == action for chosen in self.selected]
-        first, holders = self.first, self.holders
-        return self._ordered([i for i, hit in enumerate(self.marked) if hit and rules[first[i]] and i not in holders])
+        chosen = [selected.rule.action == action for selected in self.selected]
+        acting: Iterable[int] = compress(count(), self.marked)
+        if not all(chosen):
+            acting = [i for i in acting if chosen[self.first[i]]]
+        return self._ordered([i for i in acting if i not in self.holders] if self.holders else acting)
 
     @cached_property
     def expired(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ecrkit._internal.times import UTC, require_aware
 from ecrkit.images.inventory import Inventory
-from ecrkit.lifecycle._pool import columns_of
+from ecrkit.lifecycle._pool import Columns, columns_of
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run, Selected
@@ -62,21 +62,20 @@ def simulate(
         policy = LifecyclePolicy.parse(policy)
     now = require_aware(now, "now")
     columns = columns_of(inventory)
-    images, rank_times = columns.images, columns.times
-    first = [-1] * len(images)
-    marked = bytearray(len(images))
+    first = [-1] * len(inventory)
+    marked = bytearray(len(inventory))
     selected: list[Selected] = []
     for number, rule in enumerate(policy.rules):
         members = columns.pools[rule.storage_class].members(rule)
         ranked: Sequence[int] = members
         if rule.count_type == "imageCountMoreThan":
             if not count_children:
-                ranked = [i for i in members if not inventory.parents_of(images[i].digest)]
+                ranked = [i for i in members if not inventory.parents_of(columns.images[i].digest)]
             going: Iterable[int] = ranked[rule.count_number :]
             cutoff = None
         else:
             cutoff = _cutoff(now, rule.count_number)
-            going = _older(images, rank_times, members, rule, cutoff)
+            going = _older(columns, members, rule, cutoff)
         fresh = [i for i in members if first[i] < 0]
         for i in fresh:
             first[i] = number
@@ -117,11 +116,9 @@ def clock_of(image: Image, rule: Rule) -> dt.datetime | None:
     return image.last_pulled_at
 
 
-def _older(
-    images: Sequence[Image], rank_times: Sequence[dt.datetime], members: list[int], rule: Rule, cutoff: dt.datetime
-) -> list[int]:
+def _older(columns: Columns, members: list[int], rule: Rule, cutoff: dt.datetime) -> list[int]:
     if rule.count_type == "sinceImagePushed":
-        # Both are in order of time, so the old ones are the end of the list.
-        edge = bisect_left(rank_times, True, key=lambda time: time < cutoff)
-        return members[bisect_left(members, edge) :]
+        # Members and times are both in order of time, so the old ones are the end of the list.
+        return members[bisect_left(members, columns.older_from(cutoff)) :]
+    images = columns.images
     return [i for i in members if (when := clock_of(images[i], rule)) is not None and when < cutoff]
