@@ -203,22 +203,13 @@ class ScanningService:
         begun = self.clock.monotonic()
         deadline = begun + timeout
         scan = self._resolve_patiently(ref, begun, deadline, patience)
-        done: list[ScanReport] = []
-        for number, target in enumerate(scan.reports):
-            if on_progress is not None:
-                on_progress(Progress(done=number, total=len(scan.reports), what=_progress_text(target, "waiting")))
-            report = self._wait_one(
-                scan.repository or "",
-                target,
-                ScanWait(started=self.clock.monotonic(), deadline=deadline, settle=settle, patience=patience),
-                on_progress=on_progress,
-                position=(number, len(scan.reports)),
-                start=start,
-            )
-            done.append(self._with_inspector(scan.repository or "", report))
         if on_progress is not None:
-            on_progress(Progress(done=len(done), total=len(done), what="scans ready"))
-        return attrs.evolve(scan, reports=done)
+            on_progress(Progress(done=0, total=len(scan.reports), what="waiting for scans"))
+        reports = self._wait_all(scan, begun=self.clock.monotonic(), deadline=deadline, settle=settle,
+                                 patience=patience, start=start, on_progress=on_progress)  # fmt: skip
+        if on_progress is not None:
+            on_progress(Progress(done=len(reports), total=len(reports), what="scans ready"))
+        return attrs.evolve(scan, reports=[self._with_inspector(scan.repository or "", r) for r in reports])
 
     def _resolve_patiently(self, ref: str | ImageRef, begun: float, deadline: float, patience: float) -> ImageScan:
         tries = 0
@@ -235,37 +226,56 @@ class ScanningService:
             tries += 1
             self.clock.sleep(min(2.0 * 1.5 ** min(tries, 7), 30.0, max(deadline - now, 0.0)))
 
-    def _wait_one(
+    def _wait_all(
         self,
-        repository: str,
-        target: ScanReport,
-        state: ScanWait,
+        scan: ImageScan,
         *,
-        on_progress: OnProgress | None,
-        position: tuple[int, int],
+        begun: float,
+        deadline: float,
+        settle: float,
+        patience: float,
         start: bool,
-    ) -> ScanReport:
-        image = target.digest or ""
-        wanted = start
-        while True:
-            seen, fault = self._observe(repository, image, target.platform)
-            if wanted and (seen.kind == "scan-not-found"):
-                wanted = False
-                seen, fault = self._start(repository, image) or (seen, fault)
-            following: WaitStep = step(state, seen, self.clock.monotonic(), scan_type=self.scan_type)
+        on_progress: OnProgress | None,
+    ) -> list[ScanReport]:
+        """Wait for every platform at once: whoever is due next is asked, so pauses of several run side by side."""
+        repository = scan.repository or ""
+        state = ScanWait(started=begun, deadline=deadline, settle=settle, patience=patience)
+        states = dict.fromkeys(range(len(scan.reports)), state)
+        due = dict.fromkeys(states, begun)
+        startable = set(states) if start else set()
+        done: dict[int, ScanReport] = {}
+        while due:
+            number = min(due, key=lambda n: (due[n], n))
+            pause = due[number] - self.clock.monotonic()
+            if pause > 0:
+                self.clock.sleep(pause)
+            target = scan.reports[number]
+            seen, fault = self._observe(repository, target.digest or "", target.platform)
+            if seen.kind == "scan-not-found" and number in startable:
+                startable.discard(number)
+                seen, fault = self._start(repository, target.digest or "") or (seen, fault)
+            now = self.clock.monotonic()
+            following = step(states[number], seen, now, scan_type=self.scan_type)
             if following.action == "done":
-                return following.state.last or target
-            if following.action == "failed":
-                if fault is not None and seen.kind in ("denied", "error"):
-                    raise fault
-                raise WaitFailed(f"{repository}@{image}: {following.reason}", last=following.state.last)
-            if following.action == "expired":
-                raise WaitExpired(f"{repository}@{image}: {following.reason}", last=following.state.last)
+                done[number] = following.state.last or target
+                del due[number]
+                continue
+            self._refuse(following, f"{repository}@{target.digest}", seen, fault)
+            states[number] = following.state
+            due[number] = now + following.sleep
             if on_progress is not None:
-                what = _progress_text(target, following.reason)
-                on_progress(Progress(done=position[0], total=position[1], what=what))
-            state = following.state
-            self.clock.sleep(following.sleep)
+                what = f"{target.platform}: {following.reason}" if target.platform else following.reason
+                on_progress(Progress(done=len(done), total=len(states), what=what))
+        return [done[n] for n in sorted(done)]
+
+    def _refuse(self, following: WaitStep, image: str, seen: Observation, fault: EcrkitError | None) -> None:
+        """Raise what ends the wait badly; return when it goes on."""
+        if following.action == "failed":
+            if fault is not None and seen.kind in ("denied", "error"):
+                raise fault
+            raise WaitFailed(f"{image}: {following.reason}", last=following.state.last)
+        if following.action == "expired":
+            raise WaitExpired(f"{image}: {following.reason}", last=following.state.last)
 
     def _observe(self, repository: str, image: str, platform: str | None) -> tuple[Observation, EcrkitError | None]:
         try:
@@ -320,10 +330,6 @@ def _named(report: ScanReport, repository: str, image: str, platform: str | None
         digest=report.digest or (image if ":" in image else None),
         platform=platform if platform is not None else report.platform,
     )
-
-
-def _progress_text(target: ScanReport, text: str) -> str:
-    return f"{target.platform}: {text}" if target.platform else text
 
 
 def _kind(fault: AwsCallFailed) -> ObservationKind:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ecrkit.scanning import gate_from, profiles_from
 from ecrkit.scanning.__main__ import main
 from tests.unit.scanning.build import answer, basic_raw, enhanced_raw
 
@@ -96,6 +97,13 @@ def script(repo_root: Path, system: str) -> str:
     if system == "gitlab":
         return "set -e\n" + "\n".join(yaml.safe_load(blocks[1][1])["scan"]["script"])
     return textwrap.dedent(re.findall(r"sh '''\n(.*?)'''", blocks[2][1], re.DOTALL)[0])
+
+
+def test_the_policies_on_the_page_are_policies(repo_root: Path) -> None:
+    page = (repo_root / "docs" / "howto" / "scan-gate-in-ci.md").read_text(encoding="utf-8")
+    gate, profiles = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert gate_from(gate).rules.names() == ("gate", "critical", "high", "fix-available-high", "vulnerabilities")
+    assert [p.name for p in profiles_from(profiles).entries] == ["production", "everything else"]
 
 
 class TestScripts:

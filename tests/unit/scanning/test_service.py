@@ -235,6 +235,23 @@ class TestIndexes:
         assert source.started == [OTHER]
         assert [r.platform for r in scan.reports] == ["linux/amd64", "linux/arm64"]
 
+    def test_the_pauses_of_several_platforms_run_side_by_side(self) -> None:
+        one, two = (
+            answer("ACTIVE", enhanced=[enhanced_raw("CVE-1", image={"imageHash": d})], digest=d)
+            for d in (DIGEST, OTHER)
+        )
+        subject, source, clock = service({DIGEST: [one], OTHER: [two]}, manifests=FakeManifests(**{INDEX: BUILDX}))
+        scan = subject.wait(f"team/app@{INDEX}")
+        assert [r.digest for r in scan.reports] == [DIGEST, OTHER]
+        assert (clock.time, source.asked) == (15.0, [DIGEST, OTHER, DIGEST, OTHER])
+
+    def test_one_platform_that_fails_ends_the_wait_at_once(self) -> None:
+        bad = answer("UNSUPPORTED_IMAGE", basic=[], done=False, digest=OTHER)
+        subject, _, clock = service({DIGEST: [PENDING], OTHER: [bad]}, manifests=FakeManifests(**{INDEX: BUILDX}))
+        with pytest.raises(WaitFailed, match=OTHER):
+            subject.wait(f"team/app@{INDEX}")
+        assert clock.time == 0.0
+
     def test_nested_indexes(self) -> None:
         outer = {"mediaType": INDEX_TYPE, "manifests": [{"digest": INNER, "mediaType": INDEX_TYPE}, entry(DIGEST)]}
         book = {INDEX: outer, INNER: BUILDX}

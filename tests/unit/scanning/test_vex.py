@@ -85,7 +85,7 @@ class TestProducts:
             (IMAGE_PURL, "pass"), ("pkg:oci/app", "pass"), ("pkg:oci/other", "fail"), ("pkg:oci/app?repository_url=ghcr.io/x/app", "fail"),
             (f"pkg:oci/app@{DIGEST.replace(':', '%3A')}", "pass"), (f"pkg:oci/app@{OTHER.replace(':', '%3A')}", "fail"),
             ("pkg:oci/app?tag=v1", "pass"), ("pkg:oci/app?tag=v2", "fail"), ("pkg:oci/app?arch=amd64", "pass"), ("pkg:oci/app?arch=arm64", "fail"),
-            ("pkg:docker/team/app@v1", "pass"), ("pkg:docker/other/app@v1", "fail"),
+            ("pkg:docker/team/app@v1", "pass"), ("pkg:docker/team/app@v2", "fail"), ("pkg:docker/other/app@v1", "fail"),
             ({"@id": IMAGE_PURL, "subcomponents": [{"@id": CURL_PURL}]}, "pass"),
             ({"@id": IMAGE_PURL, "subcomponents": [{"@id": "pkg:deb/debian/zlib"}]}, "fail"),
             ({"@id": "pkg:oci/other", "subcomponents": [{"@id": CURL_PURL}]}, "fail"),
