@@ -13,6 +13,7 @@ from ecrkit.errors import (
     AwsCallFailed,
     Conflict,
     Denied,
+    InvalidManifest,
     InvalidReference,
     NotFound,
     QuotaExceeded,
@@ -203,6 +204,18 @@ class TestIndexes:
             ("image", "linux/amd64"), ("image", "linux/arm64"), ("attestation", "unknown/unknown"),
         ]  # fmt: skip
         assert index_children({"config": {}, "layers": []}) is None
+
+    def test_an_index_is_told_by_its_list_or_its_type(self) -> None:
+        assert index_children({"manifests": [entry(DIGEST)]})
+        for broken in (
+            {"mediaType": INDEX_TYPE},
+            {"mediaType": INDEX_TYPE, "manifests": None},
+            {"manifests": [{}]},
+            {"manifests": [7]},
+            [],
+        ):
+            with pytest.raises(InvalidManifest):
+                index_children(broken)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "child",
