@@ -582,6 +582,13 @@ class TestCompare:
         assert (len(found.vanished), found.fixed, found.packages_fixed) == (3, (), ())
         assert "vanished" in found.explain()
 
+    def test_an_old_scan_that_is_not_ready_is_told(self) -> None:
+        pending = report(status="PENDING")
+        assert not compare(pending, self.NEW).reliable
+        assert not compare(self.OLD, pending).reliable
+        assert "the old scan is pending" in compare(pending, self.NEW).explain()
+        assert "the old scan" not in compare(self.OLD, self.NEW).explain()
+
     def test_aliases_are_the_same_vulnerability(self) -> None:
         found = compare(report(finding("GHSA-1")), report(finding("CVE-9", related=("GHSA-1",))))
         assert (found.introduced, found.fixed) == ((), ())
