@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from email.message import Message
 from io import BufferedIOBase
@@ -104,23 +103,16 @@ class Body:
 
 
 class Spool:
-    """Bytes of a layer upload: in memory while small, in a temporary file beyond 1 MiB. Hashed as they come."""
+    """Bytes of a layer upload: in memory while small, in a temporary file beyond 1 MiB."""
 
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115 it lives until close
-        self._hash = hashlib.sha256()
         self.size = 0
 
     def append(self, piece: bytes) -> None:
         """Add bytes."""
         self._file.write(piece)
-        self._hash.update(piece)
         self.size += len(piece)
-
-    @property
-    def digest(self) -> str:
-        """The digest of what has come so far."""
-        return "sha256:" + self._hash.hexdigest()
 
     def read(self) -> bytes:
         """Return everything."""

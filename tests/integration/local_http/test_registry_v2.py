@@ -233,6 +233,7 @@ class TestLists:
         assert link == f'<{APP}/tags/list?n=2&last=b>; rel="next"'
         second = wire("GET", link[1 : link.index(">")])
         assert second.document["tags"] == ["c"] and second.headers["Link"] is None
+        assert wire("GET", f"{APP}/tags/list?n=3").headers["Link"] is None
         assert wire("GET", f"{APP}/tags/list?n=0").document["tags"] == []
         assert wire("GET", f"{APP}/tags/list?n=x").error == (400, "PAGINATION_NUMBER_INVALID")
         assert wire("GET", "/v2/none/tags/list").error == (404, "NAME_UNKNOWN")
