@@ -1,6 +1,6 @@
 """The condition operators of IAM over a request's context, with a third answer for what nobody can tell.
 
-Source: IAM user guide, "IAM JSON policy elements: Condition operators" and "Single-valued vs. multivalued context keys".
+Source: IAM user guide, "IAM JSON policy elements: Condition operators", "Multivalued context keys".
 An absent key makes a positive operator false and a negated one true; `...IfExists` and `ForAllValues:` are then true.
 """
 
@@ -13,7 +13,7 @@ import ipaddress
 import operator as op
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -122,7 +122,7 @@ def _boolean(have: str, want: str) -> bool | None:
     return have.lower() == want.lower() if want.lower() in {"true", "false"} else None
 
 
-_COMPARE: Final[dict[str, Callable[[object, object], bool]]] = {
+_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "Equals": op.eq, "LessThan": op.lt, "LessThanEquals": op.le, "GreaterThan": op.gt, "GreaterThanEquals": op.ge,
 }  # fmt: skip
 

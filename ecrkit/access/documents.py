@@ -52,14 +52,14 @@ class PolicyDocument:
 
     Example:
         >>> one = PolicyDocument.parse(
-        ...     '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ecr:GetAuthorizationToken","Resource":"*"}}'
+        ...     '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ecr:ListImages","Resource":"*"}}'
         ... )
         >>> two = PolicyDocument.parse(
         ...     {"Version": "2012-10-17", "Statement": [
-        ...         {"Sid": "T", "Effect": "Allow", "Action": ["ECR:GetAuthorizationToken"], "Resource": ["*"]}]}
+        ...         {"Sid": "T", "Effect": "Allow", "Action": ["ECR:listimages"], "Resource": ["*"]}]}
         ... )
         >>> one == two, one.size
-        (True, 112)
+        (True, 98)
     """
 
     statements: tuple[Statement, ...]

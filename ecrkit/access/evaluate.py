@@ -57,7 +57,7 @@ class Request(Record):
     resource: str = "*"
     resource_account: str | None = None
     context: Mapping[str, ContextValue] = attrs.field(factory=dict, hash=False)
-    unknown: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    unknown: frozenset[str] = attrs.field(default=(), converter=lambda v: frozenset(v))
 
     @classmethod
     def build(
@@ -120,25 +120,20 @@ def caller_of(principal: str, context: Mapping[str, ContextValue] | None = None)
     )  # fmt: skip
 
 
-def _documents(kind: PolicyKind) -> Any:
-    def convert(given: Source | Iterable[Source] | None) -> tuple[PolicyDocument, ...]:
-        if given is None:
-            return ()
-        one = isinstance(given, PolicyDocument | str | Mapping)
-        return tuple(_document(g, kind) for g in ([given] if one else given))  # type: ignore[list-item, union-attr]
-
-    return convert
+def _documents(kind: PolicyKind, given: Source | Iterable[Source] | None) -> tuple[PolicyDocument, ...]:
+    if given is None:
+        return ()
+    if isinstance(given, PolicyDocument | str | Mapping):
+        return (_document(given, kind),)
+    return tuple(_document(g, kind) for g in given)
 
 
-def _document(given: Source, kind: PolicyKind) -> PolicyDocument:
+def _document(given: Any, kind: PolicyKind) -> PolicyDocument:
     return given if isinstance(given, PolicyDocument) else PolicyDocument.read(given, kind=kind)
 
 
-def _optional(kind: PolicyKind) -> Any:
-    def convert(given: Source | None) -> PolicyDocument | None:
-        return None if given is None else _document(given, kind)
-
-    return convert
+def _optional(kind: PolicyKind, given: Source | None) -> PolicyDocument | None:
+    return None if given is None else _document(given, kind)
 
 
 def _levels(given: Any) -> tuple[tuple[PolicyDocument, ...], ...] | None:
@@ -158,20 +153,24 @@ class Policies:
     `service_control` is one level of documents, or a list of levels (root, unit, account) that must all allow; None
     means that the account is in no organisation. `resource_control` holds what is added to AWS's full-access policy.
     `registry_scope` is `V2` (all actions) or `V1` (replication, import and creation only). `unreadable` names kinds
-    that exist but could not be read: they may forbid, and may not allow.
+    that exist but could not be read; what they might decide is unknown.
     """
 
-    identity: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=_documents("identity"))
-    repository: PolicyDocument | None = attrs.field(default=None, converter=_optional("repository"))
-    registry: PolicyDocument | None = attrs.field(default=None, converter=_optional("registry"))
-    trust: PolicyDocument | None = attrs.field(default=None, converter=_optional("trust"))
-    permissions_boundary: PolicyDocument | None = attrs.field(default=None, converter=_optional("permissions_boundary"))
-    session: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=_documents("session"))
+    identity: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=lambda v: _documents("identity", v))
+    repository: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("repository", v))
+    registry: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("registry", v))
+    trust: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("trust", v))
+    permissions_boundary: PolicyDocument | None = attrs.field(
+        default=None, converter=lambda v: _optional("permissions_boundary", v)
+    )
+    session: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=lambda v: _documents("session", v))
     service_control: tuple[tuple[PolicyDocument, ...], ...] | None = attrs.field(default=None, converter=_levels)
-    resource_control: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=_documents("resource_control"))
-    vpc_endpoint: PolicyDocument | None = attrs.field(default=None, converter=_optional("vpc_endpoint"))
+    resource_control: tuple[PolicyDocument, ...] = attrs.field(
+        default=(), converter=lambda v: _documents("resource_control", v)
+    )
+    vpc_endpoint: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("vpc_endpoint", v))
     registry_scope: str = "V2"
-    unreadable: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    unreadable: frozenset[str] = attrs.field(default=(), converter=lambda v: frozenset(v))
 
 
 @attrs.frozen(kw_only=True)
@@ -209,7 +208,8 @@ class Decision(Record):
 
     def explain(self) -> str:
         """Return the decision in a sentence."""
-        what = f"{self.request.principal} may{'' if self.allowed else ' not'} {self.request.action} on {self.request.resource}"
+        asked = self.request
+        what = f"{asked.principal} may{'' if self.allowed else ' not'} {asked.action} on {asked.resource}"
         layers = ", ".join(b.replace("_", " ") for b in self.blocked_by)
         deciding = "; ".join(map(str, self.statements))
         if self.outcome == "Allowed":
@@ -301,8 +301,8 @@ def _values(value: ContextValue) -> tuple[str, ...]:
 def evaluate(request: Request, policies: Policies) -> Decision:
     """Return whether the policies allow the request, and which statements decide.
 
-    Same account: identity or resource policy suffices, where a resource policy that names only the account delegates and
-    does not grant. Across accounts both must allow. Boundary, session, service control, resource control and endpoint
+    Same account: identity or resource policy suffices; a resource policy that names only the account delegates and does
+    not grant. Across accounts both must allow. Boundary, session, service control, resource control and endpoint
     policies can only take away; service-linked roles are exempt from service and resource control policies.
 
     Example:
@@ -368,7 +368,9 @@ def evaluate(request: Request, policies: Policies) -> Decision:
         deciding = tuple(ref for _, found in named for ref in found.allows)
         return Decision(request=request, outcome="Allowed", statements=deciding)
     if allowed is False:
-        blocked = _blocking(identity, resource, scps, boundary, session, endpoint, own=own, outside=outside)
+        blocked = _blocking(
+            identity, resource, scps, boundary=boundary, session=session, endpoint=endpoint, own=own, outside=outside
+        )
         return Decision(request=request, outcome="ImplicitlyDenied", blocked_by=blocked)
     blocked = tuple(dict.fromkeys(_LAYER[k] for k, found in named if found.doubts or found.deny is None))
     return Decision(request=request, outcome="Unknown", blocked_by=blocked, uncertain=doubts)
@@ -395,9 +397,16 @@ def _resource_layer(layer: Any, action: str, policies: Policies) -> _Layer:
 
 
 def _blocking(
-    identity: _Layer, resource: _Layer, scps: list[_Layer], boundary: _Layer | None, session: _Layer | None,
-    endpoint: _Layer | None, *, own: bool, outside: bool,
-) -> tuple[str, ...]:  # fmt: skip
+    identity: _Layer,
+    resource: _Layer,
+    scps: list[_Layer],
+    *,
+    boundary: _Layer | None,
+    session: _Layer | None,
+    endpoint: _Layer | None,
+    own: bool,
+    outside: bool,
+) -> tuple[str, ...]:
     blocked: list[str] = []
     if outside:
         if resource.allow is False:
@@ -437,7 +446,7 @@ def access_denied_message(decision: Decision) -> str:
 
     Example:
         >>> asked = Request.build("arn:aws:iam::111111111111:role/node", "ecr:GetAuthorizationToken")
-        >>> access_denied_message(evaluate(asked, Policies()))[-93:]
+        >>> access_denied_message(evaluate(asked, Policies()))[-92:]
         'on resource: * because no identity-based policy allows the ecr:GetAuthorizationToken action'
     """
     request = decision.request
