@@ -46,6 +46,8 @@ def as_dict(run: Run) -> dict[str, Any]:
         "certain": run.certain,
         "warnings": list(run.warnings),
         "summary": _summary(run),
+        "freed": run.freed.to_dict(),
+        "naive_freed": run.naive_freed,
         "outcomes": [jsonable(outcome) for outcome in run.outcomes()],
     }
 
@@ -75,7 +77,7 @@ def _cell(value: object) -> str:
 def as_csv(run: Run) -> str:
     """Return the run as CSV, a header and a row per image, oldest first."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)  # a lone \r is quoted only with the default line ends
     writer.writerow(_HEADER)
     for outcome in run.outcomes():
         writer.writerow([_cell(value) for value in _row(run, outcome)])
@@ -110,7 +112,11 @@ def as_text(run: Run, *, limit: int | None = None) -> str:
     """Return a summary, the warnings, and a table of what goes or is blocked."""
     going = _going(run)
     shown = going if limit is None else going[:limit]
-    lines = [_headline(run), *(f"warning: {text}" for text in run.warnings)]
+    lines = [
+        _headline(run),
+        f"bytes freed: {run.freed} (the sizes of the expired images add up to {size(run.naive_freed)})",
+        *(f"warning: {text}" for text in run.warnings),
+    ]
     if shown:
         lines += ["", text_table(_SHORT, [_short_row(run, d) for d in shown], right=frozenset({1, 4}))]
     if len(shown) < len(going):

@@ -65,7 +65,7 @@ class Plan(Record):
         if problems:
             raise InvalidInput("not a lifecycle plan", problems)
         LifecyclePolicy.parse(document["policy_text"])
-        fields = dict(document) | {"made_at": parse_time(document["made_at"])}
+        fields: dict[str, Any] = {**document, "made_at": parse_time(document["made_at"])}
         for name in ("protected", "protect"):
             fields[name] = tuple(document[name])
         return cls(**fields)

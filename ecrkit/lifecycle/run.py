@@ -12,6 +12,7 @@ import attrs
 from typing_extensions import override
 
 from ecrkit.images.inventory import Inventory
+from ecrkit.images.storage import ByteRange, freed_by, naive_bytes
 from ecrkit.lifecycle._pool import Columns
 from ecrkit.lifecycle.outcome import Outcome, describe
 from ecrkit.lifecycle.policy import LifecyclePolicy
@@ -248,6 +249,23 @@ class Run:
         for position in range(len(self.images) - 1, -1, -1):
             yield describe(self, position)
 
+    @cached_property
+    def _removed(self) -> tuple[str, ...]:
+        return (*self.expired, *(d for d in self.cascaded if self.following[d][0] == "expire"))
+
+    @cached_property
+    def freed(self) -> ByteRange:
+        """The bytes that the expired images free, referrers that follow included.
+
+        A layer that an image that stays still uses is not freed. A range, as long as manifests are unread.
+        """
+        return freed_by(self.inventory, self._removed)
+
+    @cached_property
+    def naive_freed(self) -> int:
+        """The sum of the sizes of the expired images, in bytes: what freed is often taken for."""
+        return naive_bytes(self.inventory, self._removed)
+
     def plan(self, *, protect: Iterable[object] = (), accept_uncertain: bool = False) -> Plan:
         """Return the plan to apply the policy; see `ecrkit.lifecycle.plan.make_plan`.
 
@@ -347,7 +365,9 @@ def _follow(inventory: Inventory, actions: Mapping[str, Action]) -> dict[str, tu
     A referrer that a rule acts on already, or that a staying index holds, does not follow.
     """
     following: dict[str, tuple[Action, str]] = {}
-    waiting = [(digest, action) for digest, action in actions.items() if inventory.referrers_of(digest)]
+    waiting: list[tuple[str, Action]] = [
+        (digest, action) for digest, action in actions.items() if inventory.referrers_of(digest)
+    ]
     while waiting:
         subject, action = waiting.pop()
         for referrer in inventory.referrers_of(subject):

@@ -48,25 +48,26 @@ class LifecycleService:
         live = self.policies.lifecycle_policy(repository)
         return None if live is None else LifecyclePolicy.parse(live.text)
 
-    def inventory(self, repository: str, *, on_progress: OnProgress | None = None) -> Inventory:
+    def inventory(
+        self, repository: str, *, exact_bytes: bool = False, on_progress: OnProgress | None = None
+    ) -> Inventory:
         """Return the repository's images of every status, and the children of its indexes as far as they can be read.
 
-        Reading a manifest may count as a pull of the index.
+        With `exact_bytes` the manifest of every active image is read too, so that bytes freed are exact.
+        Reading a manifest may count as a pull of the image. Archived images cannot be read.
         """
         found = tuple(self.images.images(repository))
         if on_progress:
             on_progress(Progress(done=len(found), total=len(found), what="images"))
+        inventory = Inventory(found, repository=repository)
         # An archived index holds nothing and cannot be pulled.
-        indexes = [image.digest for image in found if image.is_index and image.status == "ACTIVE"]
-        children: dict[str, tuple[str, ...]] = {}
-        if indexes and self.manifests is not None:
-            for digest, manifest in self.manifests.manifests(repository, indexes).items():
-                known = _children(manifest.text)
-                if known is not None:
-                    children[digest] = known
+        wanted = [image.digest for image in found if image.status == "ACTIVE" and (exact_bytes or image.is_index)]
+        if wanted and self.manifests is not None:
+            read = self.manifests.manifests(repository, wanted)
+            inventory = inventory.with_manifests(read.values())
             if on_progress:
-                on_progress(Progress(done=len(children), total=len(indexes), what="indexes"))
-        return Inventory(found, children=children, repository=repository)
+                on_progress(Progress(done=len(read), total=len(wanted), what="manifests"))
+        return inventory
 
     def dry_run(
         self,
@@ -75,6 +76,7 @@ class LifecycleService:
         *,
         now: dt.datetime | None = None,
         count_children: bool = True,
+        exact_bytes: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Run:
         """Return what the policy (default: the live one) would do to the repository; reads and never writes.
@@ -84,7 +86,7 @@ class LifecycleService:
             NotFound: no policy was given and the repository has none.
         """
         chosen = self._live(repository) if policy is None else _parsed(policy)
-        inventory = self.inventory(repository, on_progress=on_progress)
+        inventory = self.inventory(repository, exact_bytes=exact_bytes, on_progress=on_progress)
         return simulate(chosen, inventory, now=now or self.clock.now(), count_children=count_children)
 
     def _live(self, repository: str) -> LifecyclePolicy:
@@ -227,15 +229,3 @@ def _changes(plan: Plan, run: Run) -> list[str]:
     if not run.certain and not plan.accept_uncertain:
         changes.append("the outcome is uncertain now: " + "; ".join(run.warnings))
     return changes
-
-
-def _children(text: str) -> tuple[str, ...] | None:
-    """Return the digests that an index references, or None when the text does not tell them for sure."""
-    import json
-
-    try:
-        listed = json.loads(text)["manifests"]
-        digests = tuple(item["digest"] for item in listed)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return digests if all(isinstance(d, str) for d in digests) else None

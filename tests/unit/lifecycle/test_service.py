@@ -1,6 +1,7 @@
 """Dry run, preview, plan and apply on fakes of the ports: what is read, what is written, what is refused."""
 
 import datetime as dt
+import hashlib
 import json
 
 import attrs
@@ -23,6 +24,7 @@ TEXT = json.dumps(
         ]
     }
 )
+EMPTY = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 OTHER = TEXT.replace('"countNumber": 1', '"countNumber": 2')
 
 
@@ -62,7 +64,7 @@ class Fake:
     def manifests(self, repository, digests):
         self.asked += digests
         return {
-            d: RawManifest(digest=d, media_type="x", text=self.texts[d]) for d in self.asked if d in self.texts
+            d: RawManifest(digest=d, media_type="application/vnd.oci.image.index.v1+json", text=self.texts[d]) for d in self.asked if d in self.texts
         }  # fmt: skip
 
     def lifecycle_policy(self, repository):
@@ -106,15 +108,16 @@ class TestDryRun:
     @pytest.mark.parametrize(
         ("text", "certain"),
         [
-            ('{"manifests":[]}', True),
+            (EMPTY, True),
             ("{}", False),
             ("x", False),
-            ('{"manifests":[{"digest":5}]}', False),
+            (EMPTY.replace("[]", '[{"digest":5}]'), False),
             (None, False),
         ],
     )
     def test_children(self, fake, kit, text, certain):
         index = kit.image("i", "i", manifest_media_type=kit.index)
+        index = attrs.evolve(index, digest="sha256:" + hashlib.sha256((text or "").encode()).hexdigest())
         fake.listed.append(index)
         fake.listed.append(kit.image("j", status="ARCHIVED", manifest_media_type=kit.index))
         if text:
@@ -122,7 +125,7 @@ class TestDryRun:
         seen = []
         assert fake.service.dry_run("app", TEXT, on_progress=seen.append).certain is certain
         assert fake.asked == [index.digest]
-        assert [p.what for p in seen] == ["images", "indexes"]
+        assert [p.what for p in seen] == ["images", "manifests"]
 
     def test_without_manifest_source(self, fake, kit):
         fake.listed.append(kit.image("i", "i", manifest_media_type=kit.index))
