@@ -155,6 +155,20 @@ class TestPlanAndApply:
         ):
             assert part in text
 
+    @pytest.mark.parametrize(
+        ("wanted", "warned"),
+        [
+            (ScanningConfiguration.enhanced(on_push=["*"]), False), (ScanningConfiguration.enhanced(on_push=["prod*"]), True),
+            (ScanningConfiguration.basic(on_push=["prod*"]), False),
+        ],
+    )  # fmt: skip
+    def test_only_enhanced_leaves_a_repository_without_any_scan(
+        self, wanted: ScanningConfiguration, warned: bool
+    ) -> None:
+        found = plan(Store(self.NOW), wanted, ["prod-a", "dev-a"])
+        assert any("not scanned at all" in w for w in found.warnings) is warned
+        assert str(wanted).startswith(wanted.scan_type)
+
     def test_a_loss_needs_to_be_meant(self) -> None:
         store = Store(self.NOW)
         found = plan(store, ScanningConfiguration.basic(on_push=["prod*"]), ["prod-a", "dev-a"])

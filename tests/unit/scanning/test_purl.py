@@ -60,6 +60,10 @@ class TestCovering:
     def test_subset(self, pattern: str, expected: bool) -> None:
         assert Purl.parse(pattern).covers(self.FULL) is expected
 
+    def test_an_epoch_of_zero_and_an_empty_qualifier_are_left_out(self) -> None:
+        assert Purl.parse("pkg:rpm/redhat/x@1?epoch=0&arch=").qualifiers == ()
+        assert Purl.parse("pkg:rpm/redhat/x@1?epoch=1&vendor=0").qualifiers == (("epoch", "1"), ("vendor", "0"))
+
     def test_not_the_other_way(self) -> None:
         assert not self.FULL.covers(Purl.parse("pkg:deb/debian/curl"))
 
