@@ -43,6 +43,10 @@ _LAYER: Final[Mapping[str, str]] = {
 }
 
 
+def _names(given: Iterable[str]) -> frozenset[str]:
+    return frozenset(given)
+
+
 @attrs.frozen(kw_only=True)
 class Request(Record):
     """One request as IAM sees it.
@@ -57,7 +61,7 @@ class Request(Record):
     resource: str = "*"
     resource_account: str | None = None
     context: Mapping[str, ContextValue] = attrs.field(factory=dict, hash=False)
-    unknown: frozenset[str] = attrs.field(default=(), converter=lambda v: frozenset(v))
+    unknown: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
     @classmethod
     def build(
@@ -136,6 +140,38 @@ def _optional(kind: PolicyKind, given: Source | None) -> PolicyDocument | None:
     return None if given is None else _document(given, kind)
 
 
+def _identity(given: Source | Iterable[Source] | None) -> tuple[PolicyDocument, ...]:
+    return _documents("identity", given)
+
+
+def _session(given: Source | Iterable[Source] | None) -> tuple[PolicyDocument, ...]:
+    return _documents("session", given)
+
+
+def _resource_control(given: Source | Iterable[Source] | None) -> tuple[PolicyDocument, ...]:
+    return _documents("resource_control", given)
+
+
+def _repository(given: Source | None) -> PolicyDocument | None:
+    return _optional("repository", given)
+
+
+def _registry(given: Source | None) -> PolicyDocument | None:
+    return _optional("registry", given)
+
+
+def _trust(given: Source | None) -> PolicyDocument | None:
+    return _optional("trust", given)
+
+
+def _permissions_boundary(given: Source | None) -> PolicyDocument | None:
+    return _optional("permissions_boundary", given)
+
+
+def _vpc_endpoint(given: Source | None) -> PolicyDocument | None:
+    return _optional("vpc_endpoint", given)
+
+
 def _levels(given: Any) -> tuple[tuple[PolicyDocument, ...], ...] | None:
     if given is None:
         return None
@@ -156,21 +192,17 @@ class Policies:
     that exist but could not be read; what they might decide is unknown.
     """
 
-    identity: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=lambda v: _documents("identity", v))
-    repository: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("repository", v))
-    registry: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("registry", v))
-    trust: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("trust", v))
-    permissions_boundary: PolicyDocument | None = attrs.field(
-        default=None, converter=lambda v: _optional("permissions_boundary", v)
-    )
-    session: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=lambda v: _documents("session", v))
+    identity: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=_identity)
+    repository: PolicyDocument | None = attrs.field(default=None, converter=_repository)
+    registry: PolicyDocument | None = attrs.field(default=None, converter=_registry)
+    trust: PolicyDocument | None = attrs.field(default=None, converter=_trust)
+    permissions_boundary: PolicyDocument | None = attrs.field(default=None, converter=_permissions_boundary)
+    session: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=_session)
     service_control: tuple[tuple[PolicyDocument, ...], ...] | None = attrs.field(default=None, converter=_levels)
-    resource_control: tuple[PolicyDocument, ...] = attrs.field(
-        default=(), converter=lambda v: _documents("resource_control", v)
-    )
-    vpc_endpoint: PolicyDocument | None = attrs.field(default=None, converter=lambda v: _optional("vpc_endpoint", v))
+    resource_control: tuple[PolicyDocument, ...] = attrs.field(default=(), converter=_resource_control)
+    vpc_endpoint: PolicyDocument | None = attrs.field(default=None, converter=_vpc_endpoint)
     registry_scope: str = "V2"
-    unreadable: frozenset[str] = attrs.field(default=(), converter=lambda v: frozenset(v))
+    unreadable: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
 
 @attrs.frozen(kw_only=True)
@@ -446,7 +478,7 @@ def access_denied_message(decision: Decision) -> str:
 
     Example:
         >>> asked = Request.build("arn:aws:iam::111111111111:role/node", "ecr:GetAuthorizationToken")
-        >>> access_denied_message(evaluate(asked, Policies()))[-92:]
+        >>> access_denied_message(evaluate(asked, Policies()))[-91:]
         'on resource: * because no identity-based policy allows the ecr:GetAuthorizationToken action'
     """
     request = decision.request

@@ -211,7 +211,7 @@ def pull_through_admin(scope: Scope) -> PolicyDocument:
 
 
 def pull_through_role(upstream: Scope, downstream: Scope) -> PolicyDocument:
-    """Return the policy of the role of an ECR to ECR cache rule; its trust is `trust.service("pullthroughcache...")`."""
+    """Return the policy of the role of an ECR to ECR cache rule; its trust is that of a service."""
     return _identity([
         ("Token", _TOKEN, "*"),
         ("Upstream", (*_PULL, "ecr:BatchImportUpstreamImage", "ecr:GetImageCopyStatus"), upstream.arns),
@@ -266,5 +266,5 @@ def public_push(account: str, repositories: Sequence[str] = ("*",)) -> PolicyDoc
     """Return the policy to push to repositories of one's own public registry; there is one, in partition aws."""
     arns = [f"arn:aws:ecr-public::{account}:repository/{name}" for name in repositories]
     return _identity([
-        ("PublicToken", _PUBLIC_TOKEN, "*"), ("PublicPush", tuple(a.replace("ecr:", "ecr-public:") for a in _PUSH), arns),
+        ("PublicToken", _PUBLIC_TOKEN, "*"), ("PublicPush", [a.replace("ecr:", "ecr-public:") for a in _PUSH], arns),
     ])  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -56,6 +57,10 @@ def eks_addon_account(region: str) -> str:
 _PATTERN: Final = re.compile(r"[a-z0-9*?._/-]{1,256}")
 
 
+def _listed(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 @attrs.frozen
 class Scope(Record):
     """A registry and the repositories meant, as names or patterns with `*` and `?`.
@@ -68,7 +73,7 @@ class Scope(Record):
     account: str
     region: str
     repositories: tuple[str, ...] = attrs.field(
-        default=("*",), converter=lambda v: (v,) if isinstance(v, str) else tuple(v)
+        default=("*",), converter=_listed)
     )
 
     def __attrs_post_init__(self) -> None:

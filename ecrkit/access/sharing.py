@@ -98,7 +98,8 @@ def organization_pull(*, organization: str | None = None, paths: Sequence[str] =
         else {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": list(paths)}}
     )
     return _document("repository", {
-        "Sid": "OrganizationPull", "Effect": "Allow", "Principal": {"AWS": "*"}, "Action": _PULL, "Condition": condition,
+        "Sid": "OrganizationPull", "Effect": "Allow", "Principal": {"AWS": "*"}, "Action": _PULL,
+        "Condition": condition,
     })  # fmt: skip
 
 
@@ -137,7 +138,8 @@ def replication_destination(scope: Scope, source_account: str, *, create: bool =
     Without `create` the repositories must exist. Within one account no policy is needed.
     """
     return _document("registry", {
-        "Sid": "Replication", "Effect": "Allow", "Principal": {"AWS": f"arn:{scope.partition}:iam::{source_account}:root"},
+        "Sid": "Replication", "Effect": "Allow",
+        "Principal": {"AWS": f"arn:{scope.partition}:iam::{source_account}:root"},
         "Action": ["ecr:ReplicateImage", *(["ecr:CreateRepository"] if create else [])], "Resource": list(scope.arns),
     })  # fmt: skip
 

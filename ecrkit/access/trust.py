@@ -108,9 +108,10 @@ def pod_identity(
 def fargate_execution(account: str, region: str, cluster: str) -> PolicyDocument:
     """Return the trust of a Fargate pod execution role, for the profiles of one cluster."""
     partition = Scope(account, region).partition
+    profiles = f"arn:{partition}:eks:{region}:{account}:fargateprofile/{cluster}/*"
     return _trust({
         "Principal": {"Service": "eks-fargate-pods.amazonaws.com"}, "Action": "sts:AssumeRole",
-        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:{partition}:eks:{region}:{account}:fargateprofile/{cluster}/*"}},
+        "Condition": {"ArnLike": {"aws:SourceArn": profiles}},
     })  # fmt: skip
 
 
