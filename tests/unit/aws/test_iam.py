@@ -1,0 +1,103 @@
+"""Each gateway method names the IAM actions it needs."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from ecrkit.aws import iam
+from ecrkit.aws.ecr import EcrGateway, plan_deletion
+from ecrkit.records import Image
+
+DIGEST = "sha256:" + "1" * 64
+ARN = "arn:aws:ecr:us-east-1:123456789012:repository/app"
+# One call of each method, as (method, arguments).
+USES = {
+    "repositories": lambda g: g.repositories().all(),
+    "repositories_named": lambda g: g.repositories_named(["app"]),
+    "repository": lambda g: g.repository("app"),
+    "create_repository": lambda g: g.create_repository("app", tags={"a": "b"}),
+    "delete_empty_repository": lambda g: g.delete_empty_repository("app"),
+    "put_tag_mutability": lambda g: g.put_tag_mutability("app", "IMMUTABLE"),
+    "put_scan_on_push": lambda g: g.put_scan_on_push("app", enabled=True),
+    "tags_of": lambda g: g.tags_of(ARN),
+    "tag_resource": lambda g: g.tag_resource(ARN, {"a": "b"}),
+    "untag_resource": lambda g: g.untag_resource(ARN, ["a"]),
+    "account_setting": lambda g: g.account_setting("BLOB_MOUNTING"),
+    "put_account_setting": lambda g: g.put_account_setting("BLOB_MOUNTING", "ENABLED"),
+    "images": lambda g: g.images("app").all(),
+    "image_ids": lambda g: g.image_ids("app").all(),
+    "images_of_many": lambda g: list(g.images_of_many(["app"])),
+    "put_image": lambda g: g.put_image("app", "{}"),
+    "update_storage_class": lambda g: g.update_storage_class("app", DIGEST, "archive"),
+    "delete_images": lambda g: g.delete_images(plan_deletion("app", g.images("app"))),
+    "manifests": lambda g: g.manifests("app", [DIGEST]),
+    "manifest_of": lambda g: g.manifest_of("app", "v1"),
+    "referrers": lambda g: g.referrers("app", DIGEST).all(),
+    "layers": lambda g: g.layers("app", [DIGEST]),
+    "layer_url": lambda g: g.layer_url("app", DIGEST),
+    "upload_layer": lambda g: g.upload_layer("app", [b"x"], digest=DIGEST),
+    "lifecycle_policy": lambda g: g.lifecycle_policy("app"),
+    "put_lifecycle_policy": lambda g: g.put_lifecycle_policy("app", "{}"),
+    "delete_lifecycle_policy": lambda g: g.delete_lifecycle_policy("app"),
+    "start_lifecycle_preview": lambda g: g.start_lifecycle_preview("app"),
+    "lifecycle_preview": lambda g: g.lifecycle_preview("app"),
+}
+REPOSITORY = {
+    "repositoryName": "app", "repositoryArn": ARN, "registryId": "123456789012", "repositoryUri": "u", "createdAt": 1.0,
+}  # fmt: skip
+ANSWERS = {
+    "DescribeRepositories": {"repositories": [REPOSITORY]},
+    "CreateRepository": {"repository": REPOSITORY},
+    "DeleteRepository": {"repository": REPOSITORY},
+    "DescribeImages": {"imageDetails": [{"imageDigest": DIGEST, "imagePushedAt": 1.0}]},
+    "PutImage": {"image": {"imageId": {"imageDigest": DIGEST}}},
+    "GetLifecyclePolicy": {"lifecyclePolicyText": "{}"},
+    "GetDownloadUrlForLayer": {"downloadUrl": "https://x"},
+    "InitiateLayerUpload": {"uploadId": "u", "partSize": 10},
+}
+# Actions that no call of ours makes visible: tags on creation need one more.
+BESIDES = {"create_repository": {"ecr:TagResource"}}
+
+
+def methods():
+    return {
+        name: member
+        for name, member in inspect.getmembers(EcrGateway, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+class TestEveryMethodDeclares:
+    """What is declared is what is called (Service Authorization Reference, Amazon ECR)."""
+
+    def test_none_is_forgotten(self):
+        assert set(methods()) == set(USES)
+        assert {method.__qualname__ for method in methods().values()} <= set(iam.permissions())
+
+    @pytest.mark.parametrize("name", sorted(USES))
+    def test_declared_is_called(self, name, scripted):
+        caller, script = scripted(lambda operation, _: ANSWERS.get(operation, {}))
+        USES[name](EcrGateway(caller, workers=1))
+        called = {iam.action_for("ecr", operation) for operation in script.operations}
+        declared = set(iam.permissions()[methods()[name].__qualname__])
+        assert called | BESIDES.get(name, set()) == declared
+
+    def test_actions_are_of_the_model(self, shared_session):
+        operations = set(shared_session.client("ecr").meta.service_model.operation_names)
+        known = {f"ecr:{operation}" for operation in operations} - set(iam.EXCEPTIONS)
+        declared = {a for name, actions in iam.permissions().items() if name.startswith("Ecr") for a in actions}
+        assert declared <= known
+
+    def test_exceptions_name_operations(self, shared_session):
+        operations = set(shared_session.client("ecr").meta.service_model.operation_names)
+        assert {name.removeprefix("ecr:") for name in iam.EXCEPTIONS} <= operations
+
+    def test_an_action_is_written_in_full(self):
+        with pytest.raises(ValueError, match="not an IAM action"):
+            iam.needs("DescribeImages")
+
+
+def test_image_of_the_answers_is_one():
+    assert Image.from_api(ANSWERS["DescribeImages"]["imageDetails"][0]).digest == DIGEST
