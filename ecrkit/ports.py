@@ -25,6 +25,7 @@ __all__ = [
     "ManifestSource",
     "OnProgress",
     "RepositorySource",
+    "ResourcePolicyStore",
     "ScanningConfigurationStore",
     "TagSource",
 ]
@@ -187,4 +188,24 @@ class ScanningConfigurationStore(Protocol):
 
     def put_scanning_configuration(self, configuration: Mapping[str, Any]) -> None:
         """Replace the configuration; the mapping holds `scanType` and `rules`."""
+        ...
+
+
+class ResourcePolicyStore(Protocol):
+    """Reads and writes the policies of repositories and of the registry."""
+
+    def repository_policy(self, repository: str) -> str | None:
+        """Return the text of the repository's policy, or None when it has none (GetRepositoryPolicy)."""
+        ...
+
+    def set_repository_policy(self, repository: str, text: str, *, force: bool = False) -> None:
+        """Replace the policy; `force` lets ECR accept a policy that locks the caller out (SetRepositoryPolicy)."""
+        ...
+
+    def registry_policy(self) -> str | None:
+        """Return the text of the registry's policy, or None when it has none (GetRegistryPolicy)."""
+        ...
+
+    def put_registry_policy(self, text: str) -> None:
+        """Replace the policy of the registry (PutRegistryPolicy)."""
         ...

@@ -1,11 +1,11 @@
 """Why a principal can or cannot pull or push an image: every needed action with its deciding statement.
 
-Source: ECR user guide, "Private repository policies", "IAM permissions required for pull through cache"; "Pushing an image".
+Source: ECR user guide, "Private repository policies", "IAM permissions ... pull through cache", "Pushing an image".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -49,8 +49,11 @@ class AccessExplanation(Record):
     def outcome(self) -> Outcome:
         """The worst outcome of the steps."""
         found = {s.decision.outcome for s in self.steps}
-        order: tuple[Outcome, ...] = ("ExplicitlyDenied", "ImplicitlyDenied", "Unknown")
-        return next((o for o in order if o in found), "Allowed")
+        order: Sequence[Outcome] = ("ExplicitlyDenied", "ImplicitlyDenied", "Unknown")
+        for bad in order:
+            if bad in found:
+                return bad
+        return "Allowed"
 
     @property
     def allowed(self) -> bool:
@@ -130,8 +133,8 @@ def explain_pull(
 ) -> AccessExplanation:
     """Return whether the principal can pull the image, step by step.
 
-    For an EKS pod the principal is the node role (Fargate: the pod execution role), not the service account's. Condition
-    keys that are not given count as not known, unless `unknown` is empty. `first_pull` is the first through a cache.
+    For an EKS pod the principal is the node role (Fargate: the pod execution role), not the service account's.
+    Condition keys that are not given count as not known, unless `unknown` is empty. `first_pull` is the first through a cache.
 
     Raises:
         InvalidReference: the image names no registry.

@@ -1,7 +1,7 @@
 """Who a resource policy lets in from outside: everybody, other accounts, an organisation, services.
 
-A condition narrows a statement only when it is false for a request that lacks the key: `ForAllValues:` and `...IfExists`
-do not (IAM user guide, "Multivalued context keys").
+A condition narrows a statement only when it is false for a request that lacks the key: `ForAllValues:` and
+`...IfExists` do not (IAM user guide, "Multivalued context keys").
 """
 
 from __future__ import annotations

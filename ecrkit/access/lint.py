@@ -1,7 +1,7 @@
 """What is wrong or dangerous in a policy, offline, for any JSON.
 
-Source: ECR user guide (private repository and registry policies), EKS user guide (node role, IRSA, Pod Identity), IAM user
-guide (grammar, quotas), and defects users reported.
+Source: ECR user guide (private repository and registry policies), EKS user guide (node role, IRSA, Pod Identity), IAM
+user guide (grammar, quotas), and defects users reported.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def _conditions(statement: Statement, path: str) -> list[Finding]:
             found.append(
                 Finding(
                     code="true-when-missing", severity="error", path=here,
-                    message=f"{what} is true when the request lacks the key, so the Allow holds for everybody without it",
+                    message=f"{what} is true when the request lacks the key: whoever lacks it is let in",
                     fix="Use ForAnyValue, or leave IfExists out",
                 )
             )  # fmt: skip
@@ -369,7 +369,8 @@ def _sids(document: PolicyDocument) -> list[Finding]:
             found.append(
                 Finding(
                     code="sid-characters", severity="error", path=path,
-                    message="an identity policy takes letters and digits in a Sid", fix=re.sub(r"[^A-Za-z0-9]", "", sid),
+                    message="an identity policy takes letters and digits in a Sid",
+                    fix=re.sub(r"[^A-Za-z0-9]", "", sid),
                 )
             )  # fmt: skip
         if sid in seen:
@@ -476,7 +477,8 @@ def _node(document: PolicyDocument, account: str | None, prefixes: tuple[str, ..
         found.append(
             Finding(
                 code="pull-through-create", severity="warning", path="$.Statement",
-                message="the first pull of an image creates its repository", fix="Add ecr:CreateRepository on the prefix",
+                message="the first pull of an image creates its repository",
+                fix="Add ecr:CreateRepository on the prefix",
             )
         )  # fmt: skip
     return found

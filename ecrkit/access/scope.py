@@ -72,9 +72,7 @@ class Scope(Record):
 
     account: str
     region: str
-    repositories: tuple[str, ...] = attrs.field(
-        default=("*",), converter=_listed)
-    )
+    repositories: tuple[str, ...] = attrs.field(default=("*",), converter=_listed)
 
     def __attrs_post_init__(self) -> None:
         problems: list[Problem] = []
