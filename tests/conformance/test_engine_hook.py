@@ -75,9 +75,6 @@ class TestHook:
                 ]
             }
         )
-        lifecycle = pytest.importorskip("ecrkit.lifecycle")
-        if not hasattr(lifecycle, "simulate"):
-            pytest.skip("the lifecycle domain is not there")
         lab.push("a")
         lab.engine.advance(dt.timedelta(days=1))
         lab.push("b")

@@ -126,7 +126,6 @@ class TestRows:
         assert {len(v) for v in columns.values()} == {6}
 
     def test_frame(self) -> None:
-        pytest.importorskip("pandas")
         assert list(to_pandas(verdict())["state"]).count("suppressed") == 1
 
     @pytest.mark.parametrize("name", FORMATS)
@@ -355,7 +354,8 @@ class TestMarkdown:
         assert {line.count("|") for line in table} == {6}
 
     def test_rendered_by_an_independent_parser(self) -> None:
-        markdown = pytest.importorskip("markdown")
+        import markdown
+
         html = markdown.markdown(to_markdown(hostile()), extensions=["tables"])
         parser = Tags()
         parser.feed(html)
