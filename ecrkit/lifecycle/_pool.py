@@ -6,7 +6,7 @@ import datetime as dt
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from itertools import chain, compress, count, repeat
+from itertools import compress
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -21,11 +21,11 @@ __all__ = ["Columns", "Pool", "columns_of"]
 
 _ARCHIVE: Final = frozenset({"ARCHIVED", "ACTIVATING"})
 _EXACT_SECONDS: Final = float(2**33)
-_OPEN, _CLOSE = "\x02", "\x03"
-_MARKS: Final = (_OPEN, _CLOSE, "\x01", "\x04")
-_ALL_BUT_START_AND_HIT: Final = bytes(b for b in range(256) if b not in (1, 2))
-_START_OR_HIT: Final = bytes.maketrans(b"\x02", b"\x00")
-_START_OR_FOLLOWED: Final = bytes.maketrans(b"\x02\x04", b"\x00\x01")
+_OPEN, _CLOSE, _IMAGE = "\x02", "\x03", "\x05"
+_RESULTS: Final = ("\x01", "\x04")
+_MARKS: Final = (_OPEN, _CLOSE, _IMAGE, *_RESULTS)
+_ALL_BUT_IMAGE_AND_HIT: Final = bytes(b for b in range(256) if b not in (1, 5))
+_ONE_FOR_A_HIT: Final = bytes.maketrans(b"\x05\x04", b"\x00\x01")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -76,31 +76,12 @@ def _columns(images: Sequence[Image]) -> Columns:
     names = [image.tags for image in images]
     statuses = [image.status for image in images]
     has_subjects = any(image.subject_digest is not None for image in images)
-    tags = list(chain.from_iterable(names))
-    owners = list(chain.from_iterable(map(repeat, count(), map(len, names))))
-    bare = [n for n, found in enumerate(names) if not found]
-    archived = [n for n, status in enumerate(statuses) if status in _ARCHIVE] if set(statuses) & _ARCHIVE else []
     order = _newest_first(images, times)
-    rank_of = [0] * len(order)
-    for position, n in enumerate(order):
-        rank_of[n] = position
-    everything = range(len(order))
-    there = {rank_of[n] for n in archived}
-    owned = list(map(rank_of.__getitem__, owners))
-    untagged = sorted(map(rank_of.__getitem__, bare))
-    pools: dict[StorageClass, Pool] = {}
-    if there:
-        pools["standard"] = Pool(
-            [i for i in everything if i not in there], [i for i in untagged if i not in there],
-            [t for t, i in zip(tags, owned, strict=True) if i not in there], [i for i in owned if i not in there],
-        )  # fmt: skip
-    else:
-        pools["standard"] = Pool(list(everything), untagged, tags, owned)
-    pools["archive"] = Pool(
-        sorted(there), [i for i in untagged if i in there] if there else [],
-        [t for t, i in zip(tags, owned, strict=True) if i in there] if there else [],
-        [i for i in owned if i in there] if there else [],
-    )  # fmt: skip
+    ranked = list(map(names.__getitem__, order))
+    everything = list(range(len(order)))
+    there = {i for i in everything if statuses[order[i]] in _ARCHIVE} if set(statuses) & _ARCHIVE else frozenset[int]()
+    here = [i for i in everything if i not in there] if there else everything
+    pools: dict[StorageClass, Pool] = {"standard": Pool(ranked, here), "archive": Pool(ranked, sorted(there))}
     return Columns(
         source=images, order=order, source_times=times, has_subjects=has_subjects, has_archived=bool(there),
         pools=pools,
@@ -138,15 +119,21 @@ class Pool:
     Looking through the text for a literal costs a fraction of asking tag by tag, since strings lie all over memory.
     """
 
-    def __init__(self, everything: list[int], untagged: list[int], tags: list[str], owners: list[int]) -> None:
-        self.all = everything
-        self.untagged = untagged
-        self.tags = tags
-        self.owners = owners
-        text = f"{_OPEN}{(_CLOSE + _OPEN).join(tags)}{_CLOSE}" if tags else ""
-        # Only a text that no registry takes as a tag holds marks of its own; then every tag is asked by itself.
-        self._plain = text.count(_OPEN) == len(tags) == text.count(_CLOSE) and not any(
-            mark in text for mark in _MARKS[2:]
+    def __init__(self, names: Sequence[tuple[str, ...]], positions: list[int]) -> None:
+        self.all = positions
+        self.untagged = [i for i in positions if not names[i]]
+        self._names = names
+        self._tagged = [i for i in positions if names[i]]
+        within, between = _CLOSE + _OPEN, _CLOSE + _IMAGE + _OPEN
+        parts = [found[0] if len(found) == 1 else within.join(found) for found in map(names.__getitem__, self._tagged)]
+        text = f"{_IMAGE}{_OPEN}{between.join(parts)}{_CLOSE}" if parts else ""
+        # Only what no registry takes as a tag holds marks of its own; then every tag is asked by itself.
+        opened = text.count(_OPEN)
+        self._plain = (
+            text.count(_IMAGE) == len(parts)
+            and opened == text.count(_CLOSE)
+            and (opened == len(parts) or opened == sum(len(names[i]) for i in self._tagged))
+            and not any(mark in text for mark in _RESULTS)
         )
         self._text = text.encode("utf-8", "surrogatepass")
         self._hits: dict[tuple[bool, str], list[int]] = {}
@@ -168,35 +155,35 @@ class Pool:
         """Return the images of which some tag satisfies the entry, newest first."""
         key = (is_pattern, entry)
         if key not in self._hits:
-            self._hits[key] = sorted(set(self._scan(is_pattern, entry)))
+            self._hits[key] = self._scan(is_pattern, entry)
         return self._hits[key]
 
-    def _scan(self, is_pattern: bool, entry: str) -> Iterable[int]:
-        """Return the images of the tags that satisfy the entry; one may come for each of its tags."""
-        tags, owners = self.tags, self.owners
+    def _scan(self, is_pattern: bool, entry: str) -> list[int]:
         parts = entry.split("*") if is_pattern else [entry, ""]
         if len(parts) > 1 and not any(parts):
-            return owners
+            return self._tagged
         match = compile_glob(entry) if is_pattern else _starts_with(entry)
         if not self._plain or any(mark in entry for mark in _MARKS):
-            return [i for tag, i in zip(tags, owners, strict=True) if match(tag)]
+            return self._asked(match, self._tagged)
         if len(parts) == 1:
-            return compress(owners, self._find(_OPEN + entry + _CLOSE))
+            return list(compress(self._tagged, self._find(_OPEN + entry + _CLOSE)))
         head, tail, middle = parts[0], parts[-1], [p for p in parts[1:-1] if p]
         # The rarest literal cannot be known; the longest is a good guess, a head or tail being marked counts for it.
         literal = max([_OPEN + head if head else "", tail + _CLOSE if tail else "", *middle], key=len)
-        flags = self._find(literal)
+        found = compress(self._tagged, self._find(literal))
         if bool(head) + bool(tail) + len(middle) == 1:
-            return compress(owners, flags)
-        return [owners[n] for n in compress(count(), flags) if match(tags[n])]
+            return list(found)
+        return self._asked(match, found)
+
+    def _asked(self, match: Callable[[str], bool], positions: Iterable[int]) -> list[int]:
+        names = self._names
+        return [i for i in positions if any(map(match, names[i]))]
 
     def _find(self, literal: str) -> bytes:
-        """Return one byte for each tag, 1 where the literal occurs.
+        """Return one byte for each tagged image, 1 where the literal occurs.
 
         Every occurrence becomes one mark, and everything but marks is dropped: no step is taken tag by tag.
         """
         hits = self._text.replace(literal.encode("utf-8", "surrogatepass"), b"\x01")
-        if literal.startswith(_OPEN):  # it stands for the start of its tag
-            return hits.translate(_START_OR_HIT, _ALL_BUT_START_AND_HIT)
-        marks = hits.translate(None, _ALL_BUT_START_AND_HIT)
-        return marks.replace(b"\x02\x01", b"\x04").translate(_START_OR_FOLLOWED, b"\x01")
+        marks = hits.translate(None, _ALL_BUT_IMAGE_AND_HIT)
+        return marks.replace(b"\x05\x01", b"\x04").translate(_ONE_FOR_A_HIT, b"\x01")

@@ -203,7 +203,8 @@ def _shields_from(run: Run, position: int) -> tuple[int, ...]:
 def _blocked(run: Run, position: int, out: Outcome) -> Outcome:
     holders = run.holders[position]
     verb = "expire" if out.action == "expire" else "archive"
-    more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
+    others = len(holders) - 1
+    more = f" and {others} more" if others else ""
     return attrs.evolve(
         out, action="keep", reason="blocked-by-index", blocked_by=holders,
         why=f"rule {out.rule_priority} would {verb} it ({out.why}), but index {holders[0]}{more} holds it and stays",

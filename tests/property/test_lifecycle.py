@@ -13,7 +13,7 @@ from tests.support.slow_lifecycle import entry_matches, evaluate
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 INDEX = "application/vnd.oci.image.index.v1+json"
-TAGS = ("a", "ab", "b", "ba", "a-1", "A", "aab", "é", "\x02a", "\x01", "a\x03")
+TAGS = ("a", "ab", "b", "ba", "a-1", "A", "aab", "é", "\x02a", "\x01", "a\x03", "\x05", "a\x03\x02b")
 ENTRIES = ("a", "b", "ab", "", "a-")
 PATTERNS = ("*", "a*", "*b", "a*b", "*a*", "ab", "*a*b*", "a*a", "**", "*é", "*a*", "*aa*b", "\x01*", "*\x03")
 times = st.sampled_from([0, 1, 90, 91, 100, 400]).map(lambda d: NOW - dt.timedelta(days=d)) | st.integers(-3, 200).map(
