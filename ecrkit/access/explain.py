@@ -134,7 +134,7 @@ def explain_pull(
     """Return whether the principal can pull the image, step by step.
 
     For an EKS pod the principal is the node role (Fargate: the pod execution role), not the service account's.
-    Condition keys that are not given count as not known, unless `unknown` is empty. `first_pull` is the first through a cache.
+    Condition keys that are not given count as not known, unless `unknown` is empty.
 
     Raises:
         InvalidReference: the image names no registry.

@@ -14,8 +14,7 @@ Row = tuple[str, str, str, str, str]
 
 _MANIFEST_ACCESS: Final[Row] = (
     "manifest-access", "high",
-    "the caller is known and may not read the manifest: ecr:BatchGetImage missing, no repository policy for another "
-    "account, an explicit Deny, or the endpoint policy",
+    "the caller may not read the manifest: ecr:BatchGetImage or the other account's repository policy missing, or a Deny",
     "explain_pull for the node role and the image", "grant ecr:BatchGetImage on both sides",
 )  # fmt: skip
 _EXPIRED_MAYBE: Final[Row] = (
@@ -55,7 +54,7 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
         "ValidatePullThroughCacheRule; /library/ belongs only to official Docker Hub images",
         "renew the secret of the rule; the caller's own policies do not matter")),
     _on(r"credential provider plugin.{0,2000}(?:context deadline exceeded|i/o timeout)", (
-        "provider-unreachable", "high", "the plugin cannot reach the ECR API, STS or the instance metadata: network, not IAM",
+        "provider-unreachable", "high", "the plugin cannot reach the ECR API, STS or IMDS: network, not IAM",
         "routes and endpoints for api.ecr, sts and the metadata hop limit", "open the route or add the endpoints")),
     _on(r"ecr-public:GetAuthorizationToken|sts:GetServiceBearerToken", (
         "public-token", "high", "the role may not take a token of ECR Public; the pull goes on anonymously",
@@ -81,7 +80,7 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
         "wrong-plugin", "high", "docker-credential-ecr-login is no kubelet plugin",
         "the binary named in the CredentialProviderConfig", "install ecr-credential-provider")),
     _on(r"starport-layer-bucket|error parsing HTTP 403 response body.{0,2000}<Code>AccessDenied</Code>", (
-        "layer-bucket", "high", "the manifest was allowed; the layer in S3 is blocked by the gateway endpoint's policy",
+        "layer-bucket", "high", "the manifest was allowed; the S3 gateway endpoint's policy blocks the layer",
         "policy of the S3 gateway endpoint of the subnet's routes",
         "allow s3:GetObject on arn:aws:s3:::prod-REGION-starport-layer-bucket/*")),
     _on(r"TLS handshake timeout|dial tcp .{0,200}(?:i/o timeout|connection refused|no such host)|no such host", (
@@ -90,7 +89,7 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
     _on(r"The repository with name .{1,300} does not exist", (
         "repository-missing", "high", "there is no such repository in that registry and region",
         "DescribeRepositories with the registryId and region of the host", "create it or correct the reference"), (
-        "pull-through-create", "medium", "under a cache prefix the first pull creates it and needs ecr:CreateRepository",
+        "pull-through-create", "medium", "under a cache prefix the first pull needs ecr:CreateRepository",
         "pull-through rules and the puller's policies", "allow ecr:CreateRepository and ecr:BatchImportUpstreamImage")),
     _on(r"manifest unknown: Requested image not found", (
         "image-missing", "medium", "the tag is not there", "DescribeImages", "push it or correct the tag"), (
@@ -98,24 +97,24 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
         "under a cache prefix: not upstream either, or ecr:BatchImportUpstreamImage is missing",
         "pull-through rules and the puller's policies", "allow ecr:BatchImportUpstreamImage")),
     _on(r"User: \S{1,512} is not authorized to perform: ecr:GetAuthorizationToken.{0,2000}no identity-based policy", (
-        "token-permission", "high", "the caller may not call ecr:GetAuthorizationToken; a resource policy cannot grant it",
+        "token-permission", "high", "no identity policy allows the token; a resource policy cannot grant it",
         "whether its statement has Resource *", "allow it on * in an identity policy")),
     # The general form of a denial is worded by `diagnose`, with action and principal.
     _on(r"\A(?!.*User: \S{1,512} is not authorized).*(?:/manifests/|\[manifests)[^\n]{0,300}(?:403|Forbidden)",
         _MANIFEST_ACCESS, _EXPIRED_MAYBE),
     _on(r"/blobs/sha256:[0-9a-f]{1,64}[^\n]{0,100}(?:403|401|Forbidden|Unauthorized|not found)", (
         "manifest-access", "high",
-        "for a digest containerd asks manifests/ first and blobs/ second: the manifest was refused, layers are not at fault",
+        "containerd asks manifests/ first and blobs/ second: the manifest was refused, not a layer",
         "the first request in the log; never probe with HEAD on blobs, ECR Public answers 401",
         "grant ecr:BatchGetImage on both sides"), _EXPIRED_MAYBE),
     _on(r"401 Unauthorized|Not Authorized", (
         "bad-credentials", "high", "the Authorization header is missing or garbled: the password was not decoded",
         "the docker config: base64 of AWS:PASSWORD", "decode the token, split at the first colon, use the right part")),
     _on(r"Principal not found|Invalid repository policy provided", (
-        "repository-policy-refused", "medium", "ECR refuses a repository policy: a principal that does not exist (yet), or Resource",
+        "repository-policy-refused", "medium", "ECR refuses the policy: a principal that does not exist (yet), or Resource",
         "lint of the policy; age of the role", "wait for the role, or name the account with aws:PrincipalArn")),
     _on(r"(?:manifest unknown|rpc error: code = NotFound|: not found)", (
-        "image-missing", "high", "there is no such tag or digest in this registry and region, or the image is archived",
+        "image-missing", "high", "no such tag or digest in this registry and region, or an archived image",
         "DescribeImages: imageStatus ARCHIVED or ACTIVATING; the region in the host; replication status",
         "push, restore or replicate the image, or correct the reference")),
     _on(r"pull access denied, repository does not exist or may require authorization", (

@@ -1,6 +1,6 @@
 """Changing repository and registry policies: plan, look at the difference, apply.
 
-`apply` reads again, refuses when somebody else changed the policy, and retries while a fresh principal is not yet known.
+`apply` reads again, refuses when somebody else changed the policy, and retries while a fresh principal is unknown.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class AccessService:
         if self.caller is None:
             keep = {k: v for k, v in request.context.items() if k != "aws:PrincipalArn"}
             request = attrs.evolve(request, context=keep)
-        decision = evaluate(request, Policies(identity=[everything], **{document.kind: document}))
+        repository = document if document.kind == "repository" else None
+        registry = document if document.kind == "registry" else None
+        decision = evaluate(request, Policies(identity=[everything], repository=repository, registry=registry))
         refused = decision.outcome == "ExplicitlyDenied" or (self.caller is not None and not decision.allowed)
         if refused:
             raise PlanRefused(
