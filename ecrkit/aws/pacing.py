@@ -45,6 +45,8 @@ _RECOVERY: Final = 5.0
 _SLOWEST: Final = 0.2
 """Calls a second below which a pace never falls, so that every call goes out at last."""
 _WINDOW: Final = 1.0
+_TICK: Final = 1e-5
+"""Seconds that are not worth a sleep; a clock may round them down to none, and then would never arrive."""
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +150,7 @@ class Pacer:
             with self._lock:
                 self._pace, slot = self._pace.reserve(self._clock.monotonic())
                 generation = self._pace.generation
-            while (wait := slot - self._clock.monotonic()) > 0:
+            while (wait := slot - self._clock.monotonic()) > _TICK:
                 # In slices: a slot that was reserved before a cut is given back soon and not slept out.
                 self._clock.sleep(min(wait, 1.0))
                 if self._pace.generation != generation:

@@ -73,7 +73,10 @@ class TestEqualToBotocore:
         answer = data.draw(values(operation.output_shape))
         members = sorted(operation.output_shape.members)
         answer[data.draw(st.sampled_from(members))] = data.draw(
-            JUNK | st.just(2**70) | st.lists(JUNK, max_size=2) | st.dictionaries(st.sampled_from(["imageDigest", "x"]), JUNK)
+            JUNK
+            | st.just(2**70)
+            | st.lists(JUNK, max_size=2)
+            | st.dictionaries(st.sampled_from(["imageDigest", "x"]), JUNK)
         )
         body = json.dumps(answer).encode()
         parsed = fast_parser.parse(operation, body)
@@ -120,4 +123,8 @@ class TestOddThings:
         body = b'{"imageDetails": [{"imageDigest": "sha256:1", "imagePushedAt": 1767225600.25, "future": 1}]}'
         fast = fast_parser.parse(MODEL.operation_model("DescribeImages"), body)
         monkeypatch.setitem(sys.modules, "orjson", None)
-        assert fast_parser.parse(MODEL.operation_model("DescribeImages"), body) == fast == botocores("DescribeImages", body)
+        assert (
+            fast_parser.parse(MODEL.operation_model("DescribeImages"), body)
+            == fast
+            == botocores("DescribeImages", body)
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,9 @@ from ecrkit.aws.session import AwsSession, offline_session
 from ecrkit.local import Engine, ManualClock, attach
 
 
-def client_error(code: str, message: str = "told", *, status: int = 400, operation: str = "DescribeImages") -> ClientError:
+def client_error(
+    code: str, message: str = "told", *, status: int = 400, operation: str = "DescribeImages"
+) -> ClientError:
     return ClientError(
         {
             "Error": {"Code": code, "Message": message},
@@ -56,23 +58,18 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def new_client() -> Callable[[], Any]:
-    def make() -> Any:
-        return AwsSession(offline_session("eu-west-1"), workers=2, fast_parser=False).client("ecr")
+def scripted(shared_session: AwsSession, clock: ManualClock) -> Iterator[Callable[..., tuple[Caller, Script]]]:
+    # Making a client takes longer than most tests, so they share one; each script replaces the one before.
+    client = shared_session.client("ecr")
 
-    return make
-
-
-@pytest.fixture
-def scripted(new_client: Callable[[], Any], clock: ManualClock) -> Callable[..., tuple[Caller, Script]]:
     def make(answer: Callable[[str, dict[str, Any]], Any], *, attempts: int = 4) -> tuple[Caller, Script]:
-        client = new_client()
         script = Script(answer)
         script.install(client)
         caller = Caller(client, clock=clock, attempts=Attempts(total=attempts), draw=lambda: 1.0)
         return caller, script
 
-    return make
+    yield make
+    client.__dict__.pop("_make_api_call", None)
 
 
 @pytest.fixture

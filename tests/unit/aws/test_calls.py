@@ -96,7 +96,11 @@ class TestListings:
     """A listing is lazy, can be walked again, and follows tokens through empty pages."""
 
     def test_walks(self, scripted):
-        pages = {None: {"imageIds": [1], "nextToken": "a"}, "a": {"imageIds": [], "nextToken": "b"}, "b": {"imageIds": [2]}}
+        pages = {
+            None: {"imageIds": [1], "nextToken": "a"},
+            "a": {"imageIds": [], "nextToken": "b"},
+            "b": {"imageIds": [2]},
+        }
         caller, script = scripted(lambda _, asked: pages[asked.get("nextToken")])
         listing = caller.listing("ListImages", {"repositoryName": "app"}, lambda answer: answer["imageIds"])
         assert script.calls == []

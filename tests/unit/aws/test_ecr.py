@@ -41,9 +41,12 @@ class TestPorts:
 
     def test_satisfies(self, gateway):
         made, _ = gateway({})
-        sources: tuple[
-            ports.RepositorySource, ports.ImageSource, ports.ManifestSource, ports.LifecyclePolicyStore
-        ] = (made, made, made, made)
+        sources: tuple[ports.RepositorySource, ports.ImageSource, ports.ManifestSource, ports.LifecyclePolicyStore] = (
+            made,
+            made,
+            made,
+            made,
+        )
         assert len(sources) == 4
         assert repr(made) == "<EcrGateway to the caller's own registry, 1 workers>"
 
@@ -61,7 +64,10 @@ class TestArchivedImagesAreListed:
     def test_image_ids(self, gateway):
         answer = {"imageIds": [{"imageDigest": sha(1), "imageTag": "v1"}, {"imageDigest": sha(2)}, {"imageTag": "x"}]}
         made, script = gateway({"ListImages": answer})
-        assert made.image_ids("app", tag_status="ANY").all() == (ImageId(digest=sha(1), tag="v1"), ImageId(digest=sha(2)))
+        assert made.image_ids("app", tag_status="ANY").all() == (
+            ImageId(digest=sha(1), tag="v1"),
+            ImageId(digest=sha(2)),
+        )
         assert script.calls[0][1]["filter"] == {"imageStatus": "ANY", "tagStatus": "ANY"}
 
     def test_an_old_model_is_refused_and_not_believed(self, gateway, monkeypatch):
@@ -99,7 +105,9 @@ class TestAnotherAccountsRegistry:
         assert script.calls == []
 
     def test_an_arn_says_it_itself(self, gateway):
-        made, script = gateway({"ListTagsForResource": {"tags": [{"Key": "a", "Value": "b"}]}}, registry_id="210987654321")
+        made, script = gateway(
+            {"ListTagsForResource": {"tags": [{"Key": "a", "Value": "b"}]}}, registry_id="210987654321"
+        )
         assert made.tags_of("arn:x") == {"a": "b"}
         assert script.calls == [("ListTagsForResource", {"resourceArn": "arn:x"})]
 
@@ -196,7 +204,12 @@ class TestManifests:
         raw = {"digest": sha(2), "mediaType": "m", "size": 3, "artifactType": "sig", "annotations": {"a": "b"}}
         made, script = gateway({"ListImageReferrers": {"referrers": [raw]}})
         (found,) = made.referrers("app", sha(1), artifact_types=["sig"])
-        assert (found.digest, found.artifact_type, found.annotations, found.status) == (sha(2), "sig", {"a": "b"}, "ACTIVE")
+        assert (found.digest, found.artifact_type, found.annotations, found.status) == (
+            sha(2),
+            "sig",
+            {"a": "b"},
+            "ACTIVE",
+        )
         assert script.calls[0][1]["filter"] == {"artifactStatus": "ANY", "artifactTypes": ["sig"]}
 
 
@@ -329,13 +342,20 @@ class TestLifecycle:
         made, script = gateway(lambda _, asked: second if asked.get("nextToken") else first)
         found = made.lifecycle_preview("app")
         assert [r.digest for r in found.results] == [sha(1), sha(2)]
-        assert (found.status, found.policy_text, found.expiring_count, found.transitioning_count) == ("COMPLETE", "{}", 0, 2)
+        assert (found.status, found.policy_text, found.expiring_count, found.transitioning_count) == (
+            "COMPLETE",
+            "{}",
+            0,
+            2,
+        )
         assert (found.results[0].target_storage_class, found.results[0].rule_priority) == ("ARCHIVE", 2)
         assert script.calls[0][1]["maxResults"] == 100
 
     def test_a_preview_that_is_not_ready_has_unknown_counts(self, gateway):
         made, _ = gateway({"GetLifecyclePolicyPreview": {"status": "IN_PROGRESS", "lifecyclePolicyText": "{}"}})
-        assert made.lifecycle_preview("app") == LifecyclePreview(repository="app", status="IN_PROGRESS", policy_text="{}")
+        assert made.lifecycle_preview("app") == LifecyclePreview(
+            repository="app", status="IN_PROGRESS", policy_text="{}"
+        )
 
     def test_a_preview_restarted_between_pages_is_not_complete(self, gateway):
         pages = {None: {"status": "COMPLETE", "nextToken": "t"}, "t": {"status": "IN_PROGRESS"}}

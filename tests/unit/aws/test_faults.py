@@ -133,7 +133,9 @@ class TestTheMessageSaysAllThree:
         assert isinstance(error, errors.NotSupportedByBotocore)
         assert error.what == "the request member future of ecr:DescribeImages"
         report = 'Unknown parameter in replicationConfiguration.rules[0]: "deleteReplication", must be one of: x'
-        assert "replicationConfiguration.rules[0].deleteReplication" in made(aws.ParamValidationError(report=report)).what
+        assert (
+            "replicationConfiguration.rules[0].deleteReplication" in made(aws.ParamValidationError(report=report)).what
+        )
 
 
 class TestDenials:

@@ -62,9 +62,7 @@ class TestNoCallIsLost:
     @pytest.mark.parametrize("latency", [0.002, 0.06, 0.3])
     @pytest.mark.parametrize(("refill", "capacity"), [(20, 20), (20, 200), (20, 1), (100, 100), (5, 5)])
     def test_at_most_1_2_requests_a_call(self, latency, refill, capacity):
-        requests, lost, seconds = simulate(
-            calls=400, threads=16, latency=latency, refill=refill, capacity=capacity
-        )
+        requests, lost, seconds = simulate(calls=400, threads=16, latency=latency, refill=refill, capacity=capacity)
         assert lost == 0
         assert requests <= 480
         # And it does not buy that by crawling.
@@ -168,6 +166,19 @@ class TestPacer:
         pacer.wait_turn()
         # The slot at 1 s is void: the cut at 1 s to 0.8 a second puts the next one at 2.25 s.
         assert pacer.wait_turn() == pytest.approx(2.25)
+
+    def test_a_clock_that_rounds_a_sleep_down_does_not_hold_it(self):
+        class Coarse(ManualClock):
+            sleeps = 0
+
+            def sleep(self, seconds):
+                self.sleeps += 1
+                assert self.sleeps < 100
+                super().sleep(round(seconds, 5))
+
+        pacer = Pacer(Coarse(), rate=3.0)
+        turns = [pacer.wait_turn() for _ in range(10)]
+        assert turns == pytest.approx([n / 3 for n in range(10)], abs=1e-4)
 
     def test_threads_never_share_a_slot(self):
         pacer, turns = Pacer(ManualClock(), rate=1000.0), []

@@ -59,7 +59,9 @@ class TestResults:
 class TestBackpressure:
     """A slow consumer slows the pool: a stream of any length needs bounded memory."""
 
-    @pytest.mark.parametrize(("ordered", "ahead", "window"), [(True, 3, 5), (False, 3, 5), (True, None, 4), (False, 0, 2)])
+    @pytest.mark.parametrize(
+        ("ordered", "ahead", "window"), [(True, 3, 5), (False, 3, 5), (True, None, 4), (False, 0, 2)]
+    )
     def test_no_more_than_the_window_is_begun(self, ordered, ahead, window):
         begun = itertools.count()
         taken = 0
