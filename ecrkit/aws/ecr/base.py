@@ -8,10 +8,11 @@ from typing import Any, Final, TypeVar
 
 from ecrkit.aws import drift
 from ecrkit.aws.calls import Caller
+from ecrkit.aws.downloads import Fetch, fetch_over_http
 from ecrkit.errors import InvalidInput
 from ecrkit.ports import Listing
 
-__all__ = ["BATCH", "EcrCalls", "batches"]
+__all__ = ["BATCH", "EcrCalls", "batches", "digest_ids", "image_id"]
 
 T = TypeVar("T")
 
@@ -33,14 +34,20 @@ def batches(items: Iterable[T], of: int = BATCH) -> Iterator[list[T]]:
 
 
 class EcrCalls:
-    """Calls to ECR that always name the registry when it is not the caller's own."""
+    """Calls to ECR that always name the registry when it is not the caller's own.
 
-    def __init__(self, caller: Caller, *, registry_id: str | None = None, workers: int = 8) -> None:
+    `fetch` downloads what ECR gives a URL for; the embedded ECR's URLs are answered by its engine.
+    """
+
+    def __init__(
+        self, caller: Caller, *, registry_id: str | None = None, workers: int = 8, fetch: Fetch = fetch_over_http
+    ) -> None:
         if registry_id is not None and not _REGISTRY_ID.fullmatch(registry_id):
             raise InvalidInput.single("no registry", "registry_id", f"must be 12 digits, not {registry_id!r:.60}")
         self._caller = caller
         self._registry_id = registry_id
         self._workers = workers
+        self._fetch = fetch
 
     @property
     def registry_id(self) -> str | None:
@@ -81,3 +88,8 @@ class EcrCalls:
 def digest_ids(digests: Sequence[str]) -> list[dict[str, str]]:
     """Return image identifiers by digest."""
     return [{"imageDigest": digest} for digest in digests]
+
+
+def image_id(reference: str) -> dict[str, str]:
+    """Return the image identifier of a digest or a tag; a tag cannot hold a colon."""
+    return {"imageDigest" if reference.startswith("sha256:") else "imageTag": reference}

@@ -16,8 +16,8 @@ __all__ = ["EcrGateway"]
 class EcrGateway(EcrRepositories, EcrDeletion, EcrManifests, EcrLayers, EcrLifecycle):
     """Everything ecrkit asks of ECR's API, and changes through it. Threads may share a gateway.
 
-    It satisfies `ports.RepositorySource`, `ImageSource`, `ManifestSource` and `LifecyclePolicyStore`. Each method
-    names the IAM actions it needs; `ecrkit.aws.iam.permissions()` lists them.
+    It satisfies `ports.RepositorySource`, `ImageSource`, `ManifestSource`, `TagSource` and `LifecyclePolicyStore`. Each
+    method names the IAM actions it needs; `ecrkit.aws.iam.permissions()` lists them.
     """
 
     @override

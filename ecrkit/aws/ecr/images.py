@@ -9,10 +9,10 @@ import attrs
 
 from ecrkit._internal.jsonio import Record
 from ecrkit.aws import drift
-from ecrkit.aws.ecr.base import EcrCalls
+from ecrkit.aws.ecr.base import EcrCalls, image_id
 from ecrkit.aws.iam import needs
 from ecrkit.aws.workers import run_many
-from ecrkit.errors import AwsCallFailed
+from ecrkit.errors import AwsCallFailed, NotFound
 from ecrkit.ports import Listing, OnProgress
 from ecrkit.records import Image, ImageId, Progress, StorageClass, images_from_api
 
@@ -52,6 +52,47 @@ class EcrImages(EcrCalls):
             maxResults=_PAGE,
             filter={"imageStatus": "ANY"},
         )
+
+    @needs("ecr:DescribeImages")
+    def image(self, repository: str, reference: str) -> Image:
+        """Return the image of a tag or a digest (`sha256:...`), of any status. It does not count as a pull.
+
+        Raises:
+            NotFound: no such repository or image.
+            NotSupportedByBotocore: the installed botocore cannot ask for archived images.
+        """
+        drift.require_member(self._caller.client, "DescribeImagesFilter", "imageStatus")
+        about = f"{repository}@{reference}" if reference.startswith("sha256:") else f"{repository}:{reference}"
+        answer = self._call(
+            "DescribeImages",
+            resource=about,
+            repositoryName=repository,
+            imageIds=[image_id(reference)],
+            filter={"imageStatus": "ANY"},
+        )
+        found = images_from_api(answer.get("imageDetails") or ())
+        if not found:
+            raise NotFound(
+                f"ecr DescribeImages for {about}: ECR answered no image",
+                operation="DescribeImages",
+                code="ImageNotFoundException",
+                resource=about,
+            )
+        return found[0]
+
+    @needs("ecr:DescribeImages")
+    def digest_of(self, repository: str, tag: str) -> str | None:
+        """Return the digest that the tag names now, or None when there is no such tag.
+
+        Raises:
+            NotFound: no such repository.
+        """
+        try:
+            return self.image(repository, tag).digest
+        except NotFound as fault:
+            if fault.code == "ImageNotFoundException":
+                return None
+            raise
 
     @needs("ecr:ListImages")
     def image_ids(self, repository: str, *, tag_status: TagStatus | None = None) -> Listing[ImageId]:

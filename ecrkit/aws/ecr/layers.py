@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Final
 
+from ecrkit.aws.downloads import checked
 from ecrkit.aws.ecr.base import EcrCalls, batches
 from ecrkit.aws.iam import needs
 from ecrkit.aws.workers import run_many
-from ecrkit.errors import Conflict
+from ecrkit.errors import Conflict, Rejected
 from ecrkit.records import LayerState
 
 __all__ = ["EcrLayers"]
@@ -61,6 +62,19 @@ class EcrLayers(EcrCalls):
         )
         return str(answer["downloadUrl"])
 
+    @needs("ecr:GetDownloadUrlForLayer")
+    def download_layer(self, repository: str, digest: str) -> Generator[bytes]:
+        """Yield a layer's bytes as they are stored, chunk by chunk; memory holds one chunk.
+
+        They are hashed on the way, and an end without an error means that they are the layer: keep nothing before.
+        A download that breaks is not resumed; start it anew.
+
+        Raises:
+            NotFound: no such repository or layer.
+            Unavailable: the download failed, or the bytes do not hash to `digest`.
+        """
+        yield from checked(self._fetch(self.layer_url(repository, digest)), digest, resource=f"{repository}@{digest}")
+
     @needs("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart")
     def upload_layer(self, repository: str, chunks: Iterable[bytes], *, digest: str) -> None:
         """Upload a layer's bytes in parts of the size that ECR asks for; memory holds one part.
@@ -75,16 +89,22 @@ class EcrLayers(EcrCalls):
         upload, size, first = begun["uploadId"], begun.get("partSize") or _PART, 0
         about = f"{repository}@{digest}"
         for part in _parts(chunks, min(size, _PART)):
-            self._call(
-                "UploadLayerPart",
-                resource=about,
-                repositoryName=repository,
-                uploadId=upload,
-                partFirstByte=first,
-                partLastByte=first + len(part) - 1,
-                layerPartBlob=part,
-            )
-            first += len(part)
+            last = first + len(part) - 1
+            try:
+                self._call(
+                    "UploadLayerPart",
+                    resource=about,
+                    repositoryName=repository,
+                    uploadId=upload,
+                    partFirstByte=first,
+                    partLastByte=last,
+                    layerPartBlob=part,
+                )
+            except Rejected as fault:
+                # The answer to a part can get lost, and then its repeat is refused, though the part is there.
+                if fault.code != "InvalidLayerPartException" or _last_byte(fault) != last:
+                    raise
+            first = last + 1
         try:
             self._call(
                 "CompleteLayerUpload",
@@ -96,6 +116,12 @@ class EcrLayers(EcrCalls):
         except Conflict as fault:
             if fault.code != "LayerAlreadyExistsException":
                 raise
+
+
+def _last_byte(fault: Rejected) -> int | None:
+    response: Mapping[str, object] = getattr(fault.__cause__, "response", None) or {}
+    found = response.get("lastValidByteReceived")
+    return found if isinstance(found, int) else None
 
 
 def _parts(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:

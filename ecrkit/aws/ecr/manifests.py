@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import attrs
 from typing_extensions import override
 
-from ecrkit.aws.ecr.base import EcrCalls, batches, digest_ids
+from ecrkit.aws.ecr.base import EcrCalls, batches, digest_ids, image_id
 from ecrkit.aws.iam import needs
 from ecrkit.aws.workers import run_many
 from ecrkit.ports import Listing, OnProgress
@@ -75,31 +75,48 @@ class EcrManifests(EcrCalls):
         """
         found: dict[str, RawManifest] = {}
         failures: dict[str, ImageFailure] = {}
-        asked = list(dict.fromkeys(digests))
-        for read, failed in self._manifest_batches(repository, asked):
-            found.update((manifest.digest, manifest) for manifest in read)
-            failures.update((failure.digest, failure) for failure in failed if failure.digest is not None)
-            if on_progress is not None:
-                on_progress(Progress(done=len(found) + len(failures), total=len(asked), what="manifests"))
-        for digest in asked:
-            if digest not in found and digest not in failures:
-                failures[digest] = ImageFailure(digest=digest, code="NotAnswered", reason="ECR answered nothing on it")
+        for read in self.each_manifest(repository, digests, on_progress=on_progress):
+            if isinstance(read, RawManifest):
+                found[read.digest] = read
+            elif read.digest is not None:
+                failures[read.digest] = read
         return Manifests(found, failures)
 
-    def _manifest_batches(
-        self, repository: str, digests: Iterable[str]
-    ) -> Generator[tuple[list[RawManifest], list[ImageFailure]]]:
-        def read(batch: list[str]) -> tuple[list[RawManifest], list[ImageFailure]]:
+    @needs("ecr:BatchGetImage")
+    def each_manifest(
+        self, repository: str, digests: Iterable[str], *, on_progress: OnProgress | None = None
+    ) -> Generator[RawManifest | ImageFailure]:
+        """Yield the manifest of each digest or the failure to read it, in the order of the digests.
+
+        For more manifests than memory shall hold: only those of a few calls are kept. What `manifests` says about
+        pulls holds here too.
+
+        Raises:
+            NotFound: no such repository.
+        """
+        asked = list(dict.fromkeys(digests))
+
+        def read(batch: list[str]) -> dict[str, RawManifest | ImageFailure]:
             answer = self._call(
                 "BatchGetImage",
                 repositoryName=repository,
                 imageIds=digest_ids(batch),
                 acceptedMediaTypes=list(ACCEPTED_MEDIA_TYPES),
             )
-            return _manifests(answer), failures_of(answer)
+            failed = {failure.digest: failure for failure in failures_of(answer) if failure.digest is not None}
+            return failed | {manifest.digest: manifest for manifest in _manifests(answer)}
 
-        for _, result in run_many(read, batches(digests), workers=self._workers, ordered=True):
-            yield result
+        done = 0
+        reading = run_many(read, batches(asked), workers=self._workers, ordered=True)
+        try:
+            for batch, answered in reading:
+                done += len(batch)
+                for digest in batch:
+                    yield answered.get(digest) or _not_answered(digest)
+                if on_progress is not None:
+                    on_progress(Progress(done=done, total=len(asked), what="manifests"))
+        finally:
+            reading.close()
 
     @needs("ecr:BatchGetImage")
     def manifest_of(self, repository: str, reference: str) -> RawManifest | ImageFailure:
@@ -110,18 +127,17 @@ class EcrManifests(EcrCalls):
         Raises:
             NotFound: no such repository.
         """
-        key = "imageDigest" if reference.startswith("sha256:") else "imageTag"
         answer = self._call(
             "BatchGetImage",
             repositoryName=repository,
-            imageIds=[{key: reference}],
+            imageIds=[image_id(reference)],
             acceptedMediaTypes=list(ACCEPTED_MEDIA_TYPES),
         )
         found = _manifests(answer)
         if found:
             return found[0]
         failed = failures_of(answer)
-        return failed[0] if failed else ImageFailure(digest=None, code="NotAnswered", reason="ECR answered nothing")
+        return failed[0] if failed else _not_answered(None)
 
     @needs("ecr:BatchGetImage")
     def referrers(
@@ -152,6 +168,10 @@ class EcrManifests(EcrCalls):
             filter=wanted,
             maxResults=_REFERRERS_PAGE,
         )
+
+
+def _not_answered(digest: str | None) -> ImageFailure:
+    return ImageFailure(digest=digest, code="NotAnswered", reason="ECR answered nothing on it")
 
 
 def _manifests(answer: Mapping[str, Any]) -> list[RawManifest]:
