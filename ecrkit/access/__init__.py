@@ -1,7 +1,7 @@
 """Who may pull, why not, and the policies that say so: offline, for every partition.
 
-`evaluate` decides a request, `explain_pull` a whole pull, `lint` reads any policy, `presets`, `sharing` and `trust` write
-them, `diagnose` reads the errors of failed pulls.
+`evaluate` decides a request, `explain_pull` a whole pull, `lint` reads any policy, `presets`, `sharing` and `trust`
+write them, `diagnose` reads the errors of failed pulls.
 """
 
 from __future__ import annotations

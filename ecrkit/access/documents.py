@@ -127,7 +127,9 @@ class PolicyDocument:
         """Return one text for all documents of the same elements: sorted, deduplicated, compact, without Sids."""
         whole = {
             "Version": self.version,
-            "Statement": [json.loads(m) for m in sorted({s.meaning() for s in self.statements})],
+            "Statement": [
+                statement_dict(s) for _, s in sorted({s.meaning(): s.sorted() for s in self.statements}.items())
+            ],
         }
         return json.dumps(whole, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 

@@ -407,7 +407,9 @@ def _sets(document: PolicyDocument, *, node: bool) -> list[Finding]:
             )
         )  # fmt: skip
     pusher = {"ecr:initiatelayerupload", "ecr:uploadlayerpart", "ecr:completelayerupload"} & granted
-    if pusher and "ecr:batchchecklayeravailability" not in granted and not negated:
+    # A pull-through role writes without asking; only it holds GetImageCopyStatus.
+    copies = "ecr:getimagecopystatus" in granted
+    if pusher and "ecr:batchchecklayeravailability" not in granted and not negated and not copies:
         found.append(
             Finding(
                 code="push-without-check", severity="warning", path="$.Statement",

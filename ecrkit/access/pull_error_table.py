@@ -14,7 +14,7 @@ Row = tuple[str, str, str, str, str]
 
 _MANIFEST_ACCESS: Final[Row] = (
     "manifest-access", "high",
-    "the caller may not read the manifest: ecr:BatchGetImage or the other account's repository policy missing, or a Deny",
+    "the caller may not read the manifest: ecr:BatchGetImage or a repository policy missing, or a Deny",
     "explain_pull for the node role and the image", "grant ecr:BatchGetImage on both sides",
 )  # fmt: skip
 _EXPIRED_MAYBE: Final[Row] = (
@@ -100,14 +100,14 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
         "token-permission", "high", "no identity policy allows the token; a resource policy cannot grant it",
         "whether its statement has Resource *", "allow it on * in an identity policy")),
     # The general form of a denial is worded by `diagnose`, with action and principal.
-    _on(r"\A(?!.*User: \S{1,512} is not authorized).*(?:/manifests/|\[manifests)[^\n]{0,300}(?:403|Forbidden)",
+    _on(r"\A(?!(?s:.*)User: \S{1,512} is not authorized)(?s:.*)(?:/manifests/|\[manifests)[^\n]{0,300}(?:403|Forbidden)",
         _MANIFEST_ACCESS, _EXPIRED_MAYBE),
     _on(r"/blobs/sha256:[0-9a-f]{1,64}[^\n]{0,100}(?:403|401|Forbidden|Unauthorized|not found)", (
         "manifest-access", "high",
         "containerd asks manifests/ first and blobs/ second: the manifest was refused, not a layer",
         "the first request in the log; never probe with HEAD on blobs, ECR Public answers 401",
         "grant ecr:BatchGetImage on both sides"), _EXPIRED_MAYBE),
-    _on(r"401 Unauthorized|Not Authorized", (
+    _on(r"401 Unauthorized|(?-i:Not Authorized)", (
         "bad-credentials", "high", "the Authorization header is missing or garbled: the password was not decoded",
         "the docker config: base64 of AWS:PASSWORD", "decode the token, split at the first colon, use the right part")),
     _on(r"Principal not found|Invalid repository policy provided", (

@@ -76,6 +76,23 @@ class Statement(Record):
         """Return a statement of which nobody knows what it does."""
         return cls(effect="?", problems=tuple(problems))
 
+    def sorted(self) -> Self:
+        """Return the statement without Sid, every list sorted and without repetition."""
+
+        def order(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(sorted(set(values)))
+
+        def people(who: tuple[Principal, ...] | None) -> tuple[Principal, ...] | None:
+            return None if who is None else tuple(sorted(set(who), key=lambda p: (p.kind, p.value)))
+
+        limits = {(c.operator, c.key): attrs.evolve(c, values=tuple(sorted(set(c.values)))) for c in self.conditions}
+        return attrs.evolve(
+            self, sid=None, actions=order(self.actions), not_actions=order(self.not_actions),
+            resources=order(self.resources), not_resources=order(self.not_resources),
+            principals=people(self.principals), not_principals=people(self.not_principals),
+            conditions=tuple(c for _, c in sorted(limits.items())),
+        )  # fmt: skip
+
     def meaning(self) -> str:
         """Return a text that is equal for statements that say the same."""
         parts: dict[str, Any] = {"Effect": self.effect}

@@ -66,7 +66,7 @@ requests = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(requests, identities, resources, statements(), st.booleans())
 def test_deny_never_allows_and_allow_never_denies(request, identity, resource, extra, bare) -> None:
     before = evaluate(request, Policies(identity=[document(identity)], repository=document(resource, "repository")))
@@ -94,7 +94,7 @@ def test_order_never_matters(request, identity, resource, random) -> None:
     assert first.outcome == second.outcome and set(first.blocked_by) == set(second.blocked_by)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(identities)
 def test_round_trip(listed) -> None:
     made = document(
@@ -108,8 +108,8 @@ def test_round_trip(listed) -> None:
     assert backwards == made and backwards.canonical() == made.canonical()
 
 
-@settings(max_examples=150, deadline=None)
-@given(requests, st.lists(statements(), min_size=1, max_size=8), st.integers(350, 900))
+@settings(max_examples=80, deadline=None)
+@given(requests, st.lists(statements(), min_size=1, max_size=8), st.integers(600, 1200))
 def test_split_keeps_the_meaning(request, listed, limit) -> None:
     whole = document(
         [s for s in listed if "Unheard" not in s.get("Condition", {})]
