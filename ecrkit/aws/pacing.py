@@ -59,7 +59,7 @@ class Pace:
         >>> pace = Pace.starting()
         >>> for _ in range(20):
         ...     pace = pace.passed(0.5)
-        >>> pace.throttled(sent_at=0.1, now=0.5).rate
+        >>> pace.throttled(sent_at=1.4, now=1.5).rate
         16.0
     """
 
@@ -122,10 +122,11 @@ class Pace:
     def _failed_rate(self, now: float) -> float:
         # What passed within a second is the best guess of what the service grants. A known rate is believed unless
         # much less than it went through: then the pace was never the limit, and says nothing.
-        measured = float(max(self._count, self._count_before, 1))
+        elapsed = now - self._window
+        # Within the first half second a burst hides the rate, so less than that is never extrapolated from.
+        measured = max(1.0, float(self._count_before), self._count / min(max(elapsed, 0.5), _WINDOW))
         if self.rate is None:
             return measured
-        elapsed = now - self._window
         if elapsed < 2 * _WINDOW and measured < 0.5 * self.rate * min(elapsed, _WINDOW):
             return measured
         return self.rate

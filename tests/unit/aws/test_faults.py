@@ -173,11 +173,10 @@ class TestSecretsStayOut:
             "for this request should have been\n'POST\n/\n\nx-amz-security-token:FwoGZXIvYXdzSECRET\n'"
         )
         original = client_error("InvalidSignatureException", told)
-        try:
+        with pytest.raises(errors.CredentialsMissing) as caught:
             raise made(original) from scrubbed(original)
-        except errors.CredentialsMissing as error:
-            shown = "".join(traceback.format_exception(error))
-            assert isinstance(error.__cause__, aws.ClientError)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert isinstance(caught.value.__cause__, aws.ClientError)
         assert "SECRET" not in shown
         assert "does not match" in shown
 

@@ -141,7 +141,7 @@ class TestSteps:
         pace = Pace.starting()
         for _ in range(50):
             pace = pace.passed(0.5)
-        assert pace.passed(100.0).throttled(sent_at=100.0, now=100.1).rate == pytest.approx(0.8)
+        assert pace.passed(100.0).throttled(sent_at=100.0, now=100.1).rate == pytest.approx(1.6)
 
 
 class TestPacer:
