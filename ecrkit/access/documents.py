@@ -43,7 +43,7 @@ BUDGETS: Final[Mapping[str, int]] = {
 """Characters that a document may have, by where it goes; inline budgets hold for all inline policies together."""
 
 _TOP: Final = {"Version", "Id", "Statement"}
-_VERSIONS: Final = {"2012-10-17", "2008-10-17"}
+_VERSIONS: Final = ("2012-10-17", "2008-10-17")
 
 
 @attrs.frozen(kw_only=True, eq=False)

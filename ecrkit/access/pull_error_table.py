@@ -46,7 +46,7 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
         "whether the host is public.ecr.aws and whether the node has a public token",
         "authenticate to ECR Public, cache the image, or spread the pulls")),
     _on(r"KMSAccessDeniedException|KmsError|KmsException", (
-        "kms", "high", "the key of the repository (or of the Lambda function) cannot be used; pull permissions are fine",
+        "kms", "high", "the key of the repository or the Lambda function cannot be used; not pull permissions",
         "state and policy of the key and its grants",
         "enable the key and restore ECR's grants; for Lambda check the function's own key")),
     _on(r"authentication to the upstream registry failed", (
@@ -111,7 +111,7 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
         "bad-credentials", "high", "the Authorization header is missing or garbled: the password was not decoded",
         "the docker config: base64 of AWS:PASSWORD", "decode the token, split at the first colon, use the right part")),
     _on(r"Principal not found|Invalid repository policy provided", (
-        "repository-policy-refused", "medium", "ECR refuses the policy: a principal that does not exist (yet), or Resource",
+        "repository-policy-refused", "medium", "ECR refuses the policy: an unknown principal, or Resource",
         "lint of the policy; age of the role", "wait for the role, or name the account with aws:PrincipalArn")),
     _on(r"(?:manifest unknown|rpc error: code = NotFound|: not found)", (
         "image-missing", "high", "no such tag or digest in this registry and region, or an archived image",

@@ -177,7 +177,7 @@ def read_statement(raw: Any, kind: str, path: str) -> Statement:
         return Statement.opaque([Problem(path, "a statement is a JSON object")])
     problems += [Problem(f"{path}.{k}", "unknown element") for k in raw if k not in _MEMBERS]
     effect = raw.get("Effect")
-    if effect not in {"Allow", "Deny"}:
+    if effect not in ("Allow", "Deny"):  # any JSON may stand there, also what has no hash
         problems.append(Problem(f"{path}.Effect", 'must be "Allow" or "Deny"'))
     for name in ("Action", "Resource", "Principal"):
         if name in raw and f"Not{name}" in raw:
