@@ -1,0 +1,1 @@
+"""The tour that `make demo` runs, and the dry run on your own files: `python -m ecrkit.demo`."""

@@ -16,11 +16,11 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def plain(text: str) -> str:
-    """Return the text with everything escaped that does not print: a tag may hold what steers a terminal.
+    r"""Return the text with everything escaped that does not print: a tag may hold what steers a terminal.
 
     Example:
         >>> plain("v1" + chr(27) + "[2J")
-        'v1\\\\x1b[2J'
+        'v1\\x1b[2J'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

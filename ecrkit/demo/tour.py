@@ -31,9 +31,9 @@ from ecrkit.local import LifecyclePolicyExecuted
 __all__ = ["TourFailed", "run_tour"]
 
 COPIED: Final = """{"rules": [
-  {"rulePriority": 1, "description": "keep 10 releases",
+  {"rulePriority": 1, "description": "keep 5 releases",
    "selection": {"tagStatus": "tagged", "tagPrefixList": ["prod-", "v1.", "v2."],
-                 "countType": "imageCountMoreThan", "countNumber": 10},
+                 "countType": "imageCountMoreThan", "countNumber": 5},
    "action": {"type": "expire"}},
   {"rulePriority": 2, "description": "keep branches for 14 days",
    "selection": {"tagStatus": "tagged", "tagPrefixList": ["dev-", "feature-", "pr-"],
@@ -46,13 +46,13 @@ COPIED: Final = """{"rules": [
 ]}"""
 
 _PARTS: Final = (
-    keep_last(10, prefixes=["prod-", "v1.", "v2."]),
+    keep_last(5, prefixes=["prod-", "v1.", "v2."]),
     expire_older_than(14, prefixes=["dev-", "feature-", "pr-"]),
     keep_last(7, prefixes=["nightly-", "test-"]),
     expire_untagged(after_days=7),
 )
 _PARTS_TEXT: Final = """build(
-    keep_last(10, prefixes=["prod-", "v1.", "v2."]),
+    keep_last(5, prefixes=["prod-", "v1.", "v2."]),
     expire_older_than(14, prefixes=["dev-", "feature-", "pr-"]),
     keep_last(7, prefixes=["nightly-", "test-"]),
     expire_untagged(after_days=7),
@@ -208,8 +208,8 @@ def _reasons(teller: Teller, run: Run, inventory: Inventory) -> None:
         right=(1, 2),
     )
     teller.say(
-        f"The sum is {naive / freed.low:.0f} times too much: most layers are shared with images that stay, and an index "
-        "repeats the size of its largest image."
+        f"The sum is {naive / freed.low:.0f} times too much: most layers are shared with images that stay, and an "
+        "index repeats the size of its largest image."
     )
 
 
@@ -268,8 +268,8 @@ def _proof(
 ) -> int:
     teller.section("Apply, wait a day, compare")
     teller.say(
-        "apply() reads the registry again, refuses if an outcome has changed, and puts the policy. Then the clock of the "
-        "embedded ECR moves on by a day, in which it runs the policies and deletes."
+        "apply() reads the registry again, refuses if an outcome has changed, and puts the policy. Then the clock of "
+        "the embedded ECR moves on by a day, in which it runs the policies and deletes."
     )
     engine = registry.engine
     embedded = engine.registry()
@@ -329,8 +329,8 @@ def _verdict(teller: Teller, checked: list[_Checked]) -> int:
         return 1
     total = sum(len(one.gone) for one in checked)
     teller.say(
-        f"The registry deleted {total:,} images, and they are the {total:,} that the dry run named, image by image; each "
-        "rule acted on the images it was said to act on, and the bytes freed are those that were said, to the byte."
+        f"The registry deleted {total:,} images, and they are the {total:,} that the dry run named, image by image. "
+        "Each rule acted on the images it was said to act on, and the bytes freed are those said, to the byte."
     )
     teller.section("Your own repository")
     teller.say("The same on your data needs no account here, only two files. Both calls only read:")

@@ -25,6 +25,7 @@ _START: Final = dt.datetime(2026, 1, 1, tzinfo=UTC)
 NOW: Final = _START + dt.timedelta(days=DAYS, hours=20)
 """When the tour takes place: in the evening, hours after the last push."""
 _SECOND_MAJOR: Final = dt.date(2026, 3, 3)
+_TUESDAY, _THURSDAY, _SATURDAY = 1, 3, 5
 _AMD: Final = "linux/amd64"
 _BOTH: Final = (_AMD, "linux/arm64")
 
@@ -103,12 +104,16 @@ def _branch_tags(repo: Repo, day: dt.date, number: int) -> tuple[str, ...]:
 
 
 def _release_tags(repo: Repo, day: dt.date) -> tuple[str, ...]:
-    week = (day - _START.date()).days // 7
+    """Every release has a version; those of a Tuesday go to production as well."""
+    number = 2 * ((day - _START.date()).days // 7) + (day.weekday() == _THURSDAY)
+    second = 2 * ((day - _SECOND_MAJOR).days // 7) + (day.weekday() == _THURSDAY)
+    version = f"v2.{second}.0" if day >= _SECOND_MAJOR else f"v1.{number}.0"
+    if day.weekday() == _THURSDAY:
+        return (version,)
     stamp = f"prod-{day:%Y%m%d}"
-    second = (day - _SECOND_MAJOR).days // 7
-    if second == 0 and repo.name == MAIN:
-        return stamp, f"v1.{week}.0", "v2.0.0"  # the one release that carries all three
-    return stamp, f"v2.{second}.0" if second >= 0 else f"v1.{week}.0"
+    if day == _SECOND_MAJOR and repo.name == MAIN:
+        return stamp, f"v1.{number}.0", version  # the one release that carries all three
+    return stamp, version
 
 
 def _pushes_of(repo: Repo) -> Iterator[_Push]:
@@ -121,6 +126,8 @@ def _pushes_of(repo: Repo) -> Iterator[_Push]:
 
         if repo.nightly:
             yield _Push(at(2), repo.name, (f"nightly-{day:%Y%m%d}",), f"{day} nightly", week)
+            if day.weekday() == _SATURDAY:
+                yield _Push(at(5), repo.name, (f"test-load-{day:%Y%m%d}",), f"{day} load test", week)
         if day.weekday() >= 5:
             continue
         if repo.branches:
@@ -129,7 +136,7 @@ def _pushes_of(repo: Repo) -> Iterator[_Push]:
                 yield _Push(at(9 + 4 * count, count), repo.name, tags, f"{day} branch {count}", week)
         if repo.latest:
             yield _Push(at(11), repo.name, ("latest",), f"{day} latest", week)
-        if repo.releases and day.weekday() == 1:
+        if repo.releases and day.weekday() in (_TUESDAY, _THURSDAY):
             yield _Push(at(16), repo.name, _release_tags(repo, day), f"{day} release", week, release=True)
 
 
@@ -149,7 +156,7 @@ def _runtime(team: str, platform: str) -> Layer:
 def _image(repo: Repo, pushed: _Push, platform: str, dependencies: Layer) -> BuiltImage:
     name = repo.name.partition("/")[2]
     program = hashlib.sha256(f"{repo.name} {pushed.build} {platform}".encode()).digest() * 700
-    built = {f"srv/{name}/{name}": program, f"srv/{name}/build.txt": f"{pushed.build}\n"}
+    built: dict[str, bytes | str] = {f"srv/{name}/{name}": program, f"srv/{name}/build.txt": f"{pushed.build}\n"}
     return image(
         [_base(platform), _runtime(repo.team, platform), dependencies, layer(built, executable=[f"srv/{name}/{name}"])],
         platform=platform,
@@ -179,8 +186,8 @@ def _sbom(built: BuiltImage | BuiltIndex, name: str) -> BuiltImage:
 def build() -> tuple[Engine, int]:
     """Return an embedded ECR that holds the estate, its clock at `NOW`, and the number of pushes that made it.
 
-    Each push goes through the operations that a registry client calls. Releases get an SBOM, which refers to them and is
-    tagged `sbom-...`, so that rules on untagged images leave it alone.
+    Each push goes through the operations that a registry client calls. Releases get an SBOM, which refers to them and
+    is tagged `sbom-...`, so that rules on untagged images leave it alone.
     """
     clock = ManualClock(_START)
     engine = Engine(clock=clock)
