@@ -10,27 +10,32 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from typing_extensions import override
 
+from ecrkit.aws.downloads import Fetch, fetch_over_http
 from ecrkit.aws.ecr import EcrGateway
 from ecrkit.aws.session import AwsSession, offline_session
-from ecrkit.errors import InvalidInput
+from ecrkit.errors import Denied, InvalidInput, NotFound
 from ecrkit.images.inventory import Inventory
 from ecrkit.ports import Clock, Listing, OnProgress
-from ecrkit.records import Image, Repository
+from ecrkit.records import Image, Progress, RawManifest, Repository
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.client import BaseClient
 
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.local import Engine
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "WhichManifests"]
+
+WhichManifests = Literal["indexes", "all", "none"]
+"""Which manifests an inventory reads."""
 
 
 class Registry:
@@ -56,7 +61,12 @@ class Registry:
         self._clock: Clock = clock if clock is not None else session.clock
         self._engine = engine
         self._recipe = recipe
-        self._gateway = EcrGateway(session.caller("ecr"), registry_id=registry_id, workers=session.workers)
+        self._gateway = EcrGateway(
+            session.caller("ecr"),
+            registry_id=registry_id,
+            workers=session.workers,
+            fetch=fetch_over_http if engine is None else _fetch_from(engine),
+        )
 
     # ---- making one
 
@@ -166,6 +176,14 @@ class Registry:
         return self._session
 
     @property
+    def client(self) -> BaseClient:
+        """The boto3 client for ECR, for what ecrkit does not offer.
+
+        Its calls are tried once, are not paced, and raise botocore's errors.
+        """
+        return self._session.client("ecr")
+
+    @property
     def engine(self) -> Engine:
         """The embedded ECR behind a `Registry.local()`.
 
@@ -213,32 +231,66 @@ class Registry:
         """
         return self._gateway.images(repository)
 
-    def inventory(self, repository: str, *, manifests: bool = True, on_progress: OnProgress | None = None) -> Inventory:
-        """Return a repository's images of every status, with the children of its indexes.
+    def inventory(
+        self, repository: str, *, manifests: WhichManifests = "indexes", on_progress: OnProgress | None = None
+    ) -> Inventory:
+        """Return a repository's images of every status, with the graph between them and the manifests asked for.
 
-        The children stand in the indexes' manifests. Reading those may count as a pull of the index and refresh its
-        `last_pulled_at`, which rules on pull times look at; whether it does is not documented. `manifests=False` reads
-        none, and then every index is opaque: what depends on its children is uncertain and said to be.
+        DescribeImages tells neither the children of an index nor the layers of an image; both stand in manifests.
+        Reading one may count as a pull of that image and refresh its `last_pulled_at`, which lifecycle rules on pull
+        times look at; whether it does is not documented. An exclusion of the reading principal from pull time
+        updates avoids it.
 
-        Calls: one for each 1000 images, and one for each 100 indexes.
+        Only active images are read, since an archived one cannot be pulled. What could not be read or parsed is
+        unknown in the inventory and never empty: see its `opaque_indexes` and `faulty_manifests`.
+
+        Calls: one for each 1000 images, and one for each 100 manifests.
+
+        Args:
+            repository: its name.
+            manifests: `indexes` reads those of indexes, which lifecycle rules need. `all` reads every one, which
+                stored bytes need; texts are parsed as they come and not kept. `none` reads none, and leaves every
+                index opaque.
+            on_progress: called after each step, with `what` being `images` or `manifests`.
 
         Raises:
+            InvalidInput: `manifests` is none of the three.
             NotFound: no such repository.
+
+        Example:
+            >>> with Registry.local() as registry:
+            ...     made = registry.gateway.create_repository("team/app")
+            ...     registry.inventory("team/app", manifests="all")
+            <Inventory of team/app: 0 images, 0 opaque indexes>
         """
-        # The same reading as a dry run's, so that what is shown is what is judged.
-        return self._lifecycle(manifests=manifests).inventory(repository, on_progress=on_progress)
+        if manifests not in get_args(WhichManifests):
+            choices = ", ".join(get_args(WhichManifests))
+            raise InvalidInput.single("no inventory", "manifests", f"must be one of {choices}, not {manifests!r:.60}")
+        images = self._gateway.images(repository).all()
+        if on_progress is not None:
+            on_progress(Progress(done=len(images), total=len(images), what="images"))
+        found = Inventory(images, repository=repository)
+        wanted = [
+            image.digest
+            for image in images
+            if image.status == "ACTIVE" and (manifests == "all" or (manifests == "indexes" and image.is_index))
+        ]
+        if not wanted:
+            return found
+        read = self._gateway.each_manifest(repository, wanted, on_progress=on_progress)
+        return found.with_manifests(manifest for manifest in read if isinstance(manifest, RawManifest))
 
     # ---- domains
 
     @cached_property
     def lifecycle(self) -> LifecycleService:
-        """Lifecycle policies: dry run, ECR's own preview, comparison, plan and apply."""
-        return self._lifecycle(manifests=True)
+        """Lifecycle policies: dry run, ECR's own preview, comparison, plan and apply.
 
-    def _lifecycle(self, *, manifests: bool) -> LifecycleService:
+        A dry run reads the manifests of indexes; `inventory` says what that may mean.
+        """
         from ecrkit.lifecycle.service import LifecycleService
 
-        return LifecycleService(self._gateway, self._gateway if manifests else None, self._gateway, self._clock)
+        return LifecycleService(self._gateway, self._gateway, self._gateway, self._clock)
 
     # ---- its end
 
@@ -266,6 +318,19 @@ class Registry:
             kind = "an embedded registry lives" if self._engine is not None else "a boto3 session lives"
             raise TypeError(f"{kind} in one process and cannot be pickled; make a Registry in each process")
         return _rebuild, (type(self), dict(self._recipe))
+
+
+def _fetch_from(engine: Engine) -> Fetch:
+    def fetch(url: str) -> Iterator[bytes]:
+        from ecrkit.local import ServiceFault
+
+        try:
+            yield engine.fetch(url)
+        except ServiceFault as fault:
+            kind = Denied if fault.status == 403 else NotFound
+            raise kind(str(fault), operation="download", code=fault.code) from fault
+
+    return fetch
 
 
 def _rebuild(cls: type[Registry], recipe: dict[str, Any]) -> Registry:

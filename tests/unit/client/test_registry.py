@@ -131,7 +131,7 @@ class TestReading:
     def test_inventory_without_manifests(self, shared):
         registry, index, _ = shared
         before = len(registry.engine.calls)
-        inventory = registry.inventory("team/app", manifests=False)
+        inventory = registry.inventory("team/app", manifests="none")
         assert [image.digest for image in inventory.opaque_indexes] == [index]
         assert {call.operation for call in registry.engine.calls[before:]} == {"DescribeImages"}
 
