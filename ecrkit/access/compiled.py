@@ -124,20 +124,22 @@ class _Prepared:
     resources: tuple[_Pattern, ...] | None
     not_resources: tuple[_Pattern, ...] | None
 
-    def match(self, resource: str, caller: Caller, context: Context) -> Match:
+    def match(self, resource: str, caller: Caller, context: Context) -> Match | None:
         statement = self.statement
         if statement.problems:
             return Match(index=self.index, statement=statement, applies=None)
         reach: Reach = "direct"
         answers: list[Answer] = []
+        if self.resources is not None:
+            answers.append(_some(self.resources, resource, context))
+            if answers[0] is False:
+                return None
         if statement.principals is not None:
             who, reach = _principal(statement.principals, caller)
             answers.append(who)
         elif statement.not_principals is not None:
             answers.append(_not_principal(statement.not_principals, caller))
-        if self.resources is not None:
-            answers.append(_some(self.resources, resource, context))
-        elif self.not_resources is not None:
+        if self.not_resources is not None:
             named = _some(self.not_resources, resource, context)
             answers.append(None if named is None else not named)
         if False not in answers:
@@ -177,7 +179,7 @@ class CompiledDocument:
     def matches(self, action: str, resource: str, caller: Caller, context: Context) -> list[Match]:
         """Return the statements that apply or may apply, in document order."""
         found = [p.match(resource, caller, context) for p in self.candidates(action)]
-        return [m for m in found if m.applies is not False]
+        return [m for m in found if m is not None and m.applies is not False]
 
 
 def compile_document(document: PolicyDocument) -> CompiledDocument:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.jsonio import Record
 from ecrkit.access.statements import Principal, Statement, read_statement, statement_dict
 from ecrkit.errors import InvalidPolicy, Problem
 
@@ -47,7 +48,7 @@ _VERSIONS: Final = ("2012-10-17", "2008-10-17")
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class PolicyDocument:
+class PolicyDocument(Record):
     """One policy document. Equality and hash go by meaning: order, Sid, scalar or list do not matter.
 
     Example:
@@ -111,6 +112,7 @@ class PolicyDocument:
             id=raw.get("Id") if isinstance(raw.get("Id"), str) else None, problems=tuple(problems),
         )  # fmt: skip
 
+    @override
     def to_dict(self) -> dict[str, Any]:
         """Return the document as AWS takes it, statements and values in their order."""
         head: dict[str, Any] = {"Version": self.version}
@@ -118,6 +120,7 @@ class PolicyDocument:
             head["Id"] = self.id
         return {**head, "Statement": [statement_dict(s) for s in self.statements if not s.problems]}
 
+    @override
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the JSON text of `to_dict()`; without `indent` it is compact."""
         separators = (",", ":") if indent is None else None

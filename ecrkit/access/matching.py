@@ -97,10 +97,12 @@ def arn_glob(pattern: str, text: str) -> bool | None:
     segments, whole = _cut(pattern)
     if whole.pieces == ("", ""):
         return True
+    if not whole.matches(text):  # what matches segment by segment matches as a whole too, so this is the quick no
+        return False
     parts = text.split(":", 5)
     if len(parts) == len(segments) and all(g.matches(p) for g, p in zip(segments, parts, strict=True)):
         return True
-    return None if whole.matches(text) else False
+    return None
 
 
 def substitute(

@@ -100,7 +100,8 @@ SIGNATURES: Final[tuple[_Signature, ...]] = (
         "token-permission", "high", "no identity policy allows the token; a resource policy cannot grant it",
         "whether its statement has Resource *", "allow it on * in an identity policy")),
     # The general form of a denial is worded by `diagnose`, with action and principal.
-    _on(r"\A(?!(?s:.*)User: \S{1,512} is not authorized)(?s:.*)(?:/manifests/|\[manifests)[^\n]{0,300}(?:403|Forbidden)",
+    _on(r"\A(?!(?s:.*)User: \S{1,512} is not authorized)(?s:.*)"
+        r"(?:/manifests/|\[manifests)[^\n]{0,300}(?:403|Forbidden)",
         _MANIFEST_ACCESS, _EXPIRED_MAYBE),
     _on(r"/blobs/sha256:[0-9a-f]{1,64}[^\n]{0,100}(?:403|401|Forbidden|Unauthorized|not found)", (
         "manifest-access", "high",
