@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from typing import Any
@@ -146,8 +145,3 @@ def pod_identity_association(cluster: str, namespace: str, service_account_name:
         "aws", "eks", "create-pod-identity-association", "--cluster-name", cluster, "--namespace", namespace,
         "--service-account", service_account_name, "--role-arn", role,
     ])  # fmt: skip
-
-
-def to_text(value: dict[str, Any]) -> str:
-    """Return indented JSON, which Kubernetes, Terraform and CloudFormation all read."""
-    return json.dumps(value, indent=2, ensure_ascii=False)

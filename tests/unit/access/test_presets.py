@@ -1,5 +1,6 @@
 """Each preset does its job, and loses it with any one action less."""
 
+# ruff: noqa: RUF005, ISC004 - the needs of a job read as a sum
 from __future__ import annotations
 
 import attrs
