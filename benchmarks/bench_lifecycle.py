@@ -1,6 +1,7 @@
 """Ten rules over 100,000 images: ecrkit, the plain per-rule fnmatch way, and DuckDB on the same records.
 
-All three answer which images a rule acts on, and must agree. Run as `python -m benchmarks.bench_lifecycle`.
+All three answer which images a rule acts on, and must agree. Images carry 1.7 tags on average; the fewer they carry, the
+smaller the lead over fnmatch. Run as `python -m benchmarks.bench_lifecycle`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def inventory() -> Inventory:
     images = []
     for n in range(COUNT):
         kind = rng.choice(["dev", "test", "prod", "release", "pr", "main", "sha"])
-        tags = () if rng.random() < 0.2 else (f"{kind}-{n}", f"v{n % 40}.{n % 7}.{n}")[: rng.randint(1, 2)]
+        # As pipelines leave them: a sixth untagged, the others with a branch, a version, a commit, or several of these.
+        names = (f"{kind}-{n}", f"v{n % 40}.{n % 7}.{n}", f"sha-{rng.getrandbits(28):07x}")
+        tags = () if rng.random() < 1 / 6 else tuple(rng.sample(names, rng.randint(1, 3)))
         pushed = NOW - dt.timedelta(seconds=rng.randrange(200 * 86400) + n / COUNT)
         images.append(Image(digest=f"sha256:{rng.getrandbits(256):064x}", pushed_at=pushed, tags=tags))
     return Inventory(images)

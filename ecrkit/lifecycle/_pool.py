@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import compress
+from itertools import compress, count
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -77,13 +77,20 @@ def _columns(images: Sequence[Image]) -> Columns:
     statuses = [image.status for image in images]
     has_subjects = any(image.subject_digest is not None for image in images)
     order = _newest_first(images, times)
-    ranked = list(map(names.__getitem__, order))
-    everything = list(range(len(order)))
-    there = {i for i in everything if statuses[order[i]] in _ARCHIVE} if set(statuses) & _ARCHIVE else frozenset[int]()
-    here = [i for i in everything if i not in there] if there else everything
-    pools: dict[StorageClass, Pool] = {"standard": Pool(ranked, here), "archive": Pool(ranked, sorted(there))}
+    rank_of = [0] * len(order)
+    for position, n in enumerate(order):
+        rank_of[n] = position
+    pools: dict[StorageClass, Pool] = {}
+    has_archived = not _ARCHIVE.isdisjoint(set(statuses))
+    if has_archived:
+        archived = [status in _ARCHIVE for status in statuses]
+        active = [not hit for hit in archived]
+        pools["standard"] = Pool(list(compress(names, active)), list(compress(rank_of, active)), len(order))
+        pools["archive"] = Pool(list(compress(names, archived)), list(compress(rank_of, archived)), len(order))
+    else:
+        pools = {"standard": Pool(names, rank_of, len(order)), "archive": Pool([], [], len(order))}
     return Columns(
-        source=images, order=order, source_times=times, has_subjects=has_subjects, has_archived=bool(there),
+        source=images, order=order, source_times=times, has_subjects=has_subjects, has_archived=has_archived,
         pools=pools,
     )  # fmt: skip
 
@@ -113,71 +120,78 @@ def _starts_with(prefix: str) -> Callable[[str], bool]:
     return lambda tag: tag.startswith(prefix)
 
 
+def _all_of(hits: Sequence[bytes]) -> bytes:
+    """Return 1 where all are 1; as whole numbers, thousands of bytes are combined in one step."""
+    both = int.from_bytes(hits[0], "little")
+    for other in hits[1:]:
+        both &= int.from_bytes(other, "little")
+    return both.to_bytes(len(hits[0]), "little") if len(hits) > 1 else hits[0]
+
+
 class Pool:
     """The images of one storage class: positions in the ranking, and all their tags joined into one text.
 
     Looking through the text for a literal costs a fraction of asking tag by tag, since strings lie all over memory.
     """
 
-    def __init__(self, names: Sequence[tuple[str, ...]], positions: list[int]) -> None:
-        self.all = positions
-        self.untagged = [i for i in positions if not names[i]]
-        self._names = names
-        self._tagged = [i for i in positions if names[i]]
+    def __init__(self, names: list[tuple[str, ...]], positions: list[int], total: int) -> None:
+        self.all = sorted(positions) if len(positions) < total else list(range(total))
+        self.untagged = [i for i, found in zip(positions, names, strict=True) if not found]
+        if self.untagged:
+            self._tagged = list(compress(positions, names))
+            self._names = list(filter(None, names))
+        else:
+            self._tagged, self._names = positions, names
         within, between = _CLOSE + _OPEN, _CLOSE + _IMAGE + _OPEN
-        parts = [found[0] if len(found) == 1 else within.join(found) for found in map(names.__getitem__, self._tagged)]
+        parts = [found[0] if len(found) == 1 else within.join(found) for found in self._names]
         text = f"{_IMAGE}{_OPEN}{between.join(parts)}{_CLOSE}" if parts else ""
         # Only what no registry takes as a tag holds marks of its own; then every tag is asked by itself.
         opened = text.count(_OPEN)
         self._plain = (
             text.count(_IMAGE) == len(parts)
             and opened == text.count(_CLOSE)
-            and (opened == len(parts) or opened == sum(len(names[i]) for i in self._tagged))
+            and (opened == len(parts) or opened == sum(map(len, self._names)))
             and not any(mark in text for mark in _RESULTS)
         )
         self._text = text.encode("utf-8", "surrogatepass")
-        self._hits: dict[tuple[bool, str], list[int]] = {}
+        self._hits: dict[tuple[bool, str], bytes] = {}
 
     def members(self, rule: Rule) -> list[int]:
-        """Return the positions of the images that the rule selects, newest first."""
+        """Return the positions of the images that the rule selects, in no order."""
         if rule.tag_status == "any":
             return self.all
         if rule.tag_status == "untagged":
             return self.untagged
-        entries = [(False, p) for p in rule.tag_prefixes] + [(True, p) for p in rule.tag_patterns]
-        found = self._hit(*entries[0])
-        for entry in entries[1:]:
-            other = set(self._hit(*entry))
-            found = [i for i in found if i in other]
-        return found
+        hits = [self._hit(False, p) for p in rule.tag_prefixes] + [self._hit(True, p) for p in rule.tag_patterns]
+        return list(compress(self._tagged, _all_of(hits)))
 
-    def _hit(self, is_pattern: bool, entry: str) -> list[int]:
-        """Return the images of which some tag satisfies the entry, newest first."""
+    def _hit(self, is_pattern: bool, entry: str) -> bytes:
+        """Return one byte for each tagged image, 1 where some tag satisfies the entry."""
         key = (is_pattern, entry)
         if key not in self._hits:
             self._hits[key] = self._scan(is_pattern, entry)
         return self._hits[key]
 
-    def _scan(self, is_pattern: bool, entry: str) -> list[int]:
+    def _scan(self, is_pattern: bool, entry: str) -> bytes:
         parts = entry.split("*") if is_pattern else [entry, ""]
         if len(parts) > 1 and not any(parts):
-            return self._tagged
+            return b"\x01" * len(self._tagged)
         match = compile_glob(entry) if is_pattern else _starts_with(entry)
         if not self._plain or any(mark in entry for mark in _MARKS):
-            return self._asked(match, self._tagged)
+            return bytes([any(map(match, found)) for found in self._names])
         if len(parts) == 1:
-            return list(compress(self._tagged, self._find(_OPEN + entry + _CLOSE)))
+            return self._find(_OPEN + entry + _CLOSE)
         head, tail, middle = parts[0], parts[-1], [p for p in parts[1:-1] if p]
-        # The rarest literal cannot be known; the longest is a good guess, a head or tail being marked counts for it.
-        literal = max([_OPEN + head if head else "", tail + _CLOSE if tail else "", *middle], key=len)
-        found = compress(self._tagged, self._find(literal))
-        if bool(head) + bool(tail) + len(middle) == 1:
-            return list(found)
-        return self._asked(match, found)
-
-    def _asked(self, match: Callable[[str], bool], positions: Iterable[int]) -> list[int]:
-        names = self._names
-        return [i for i in positions if any(map(match, names[i]))]
+        literals = [_OPEN + head] * bool(head) + middle + [tail + _CLOSE] * bool(tail)
+        hits = _all_of([self._find(literal) for literal in dict.fromkeys(literals)])
+        if len(literals) == 1:
+            return hits
+        # Each part occurs; whether in one tag and in this order is asked of those few.
+        names, exact = self._names, bytearray(len(hits))
+        for n in compress(count(), hits):
+            if any(map(match, names[n])):
+                exact[n] = 1
+        return bytes(exact)
 
     def _find(self, literal: str) -> bytes:
         """Return one byte for each tagged image, 1 where the literal occurs.

@@ -92,7 +92,7 @@ def _selection(run: Run, number: int, chosen: Selected) -> Iterator[Advice]:
             suggestion="It can act on nothing; give it a smaller priority number or remove it",
         )
     if rule.tag_status == "untagged":
-        children = [i for i in chosen.members if run.inventory.parents_of(run.images[i].digest)]
+        children = [i for i in sorted(chosen.members) if run.inventory.parents_of(run.images[i].digest)]
         if children:
             yield Advice(
                 code="eats-index-children",
@@ -122,7 +122,7 @@ def _alternatives(run: Run, rule: Rule) -> int:
 def _pulls(run: Run, chosen: Selected) -> Iterator[Advice]:
     if chosen.rule.count_type != "sinceImagePulled" or not chosen.members:
         return
-    never = [i for i in chosen.members if run.images[i].last_pulled_at is None]
+    never = [i for i in sorted(chosen.members) if run.images[i].last_pulled_at is None]
     if never:
         whole = "all" if len(never) == len(chosen.members) else "some"
         yield Advice(

@@ -29,7 +29,10 @@ __all__ = ["Run", "Selected"]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Selected:
-    """What one rule identifies: positions in the ranking, newest first, and the instant its age counts from."""
+    """What one rule identifies: positions in the ranking, 0 for the newest, and the instant before which it marks.
+
+    `members` are in no order; `ranked` are those that take places in its count, newest first.
+    """
 
     rule: Rule
     members: Sequence[int]

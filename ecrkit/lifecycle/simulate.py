@@ -10,7 +10,6 @@ follow their subject. Source: ECR user guide, lifecycle policies; the readings o
 from __future__ import annotations
 
 import datetime as dt
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -69,8 +68,9 @@ def simulate(
         members = columns.pools[rule.storage_class].members(rule)
         ranked: Sequence[int] = members
         if rule.count_type == "imageCountMoreThan":
+            ranked = sorted(members)
             if not count_children:
-                ranked = [i for i in members if not inventory.parents_of(columns.images[i].digest)]
+                ranked = [i for i in ranked if not inventory.parents_of(columns.images[i].digest)]
             going: Iterable[int] = ranked[rule.count_number :]
             cutoff = None
         else:
@@ -118,7 +118,7 @@ def clock_of(image: Image, rule: Rule) -> dt.datetime | None:
 
 def _older(columns: Columns, members: list[int], rule: Rule, cutoff: dt.datetime) -> list[int]:
     if rule.count_type == "sinceImagePushed":
-        # Members and times are both in order of time, so the old ones are the end of the list.
-        return members[bisect_left(members, columns.older_from(cutoff)) :]
+        edge = columns.older_from(cutoff)
+        return [i for i in members if i >= edge]
     images = columns.images
     return [i for i in members if (when := clock_of(images[i], rule)) is not None and when < cutoff]
