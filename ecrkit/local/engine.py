@@ -17,7 +17,7 @@ import attrs
 from ecrkit.local.clock import ManualClock
 from ecrkit.local.events import Call, Event
 from ecrkit.local.faults import ServiceFault, refuse
-from ecrkit.local.operations import Handler, handlers
+from ecrkit.local.operations import Handler, handlers, reactions
 from ecrkit.local.registry import RegistryState
 from ecrkit.local.state import ImageState, RepositoryState
 from ecrkit.local.validation import service_model, validate_request
@@ -38,7 +38,9 @@ class Timings:
     hours); a restore takes `restore` (up to 20 minutes); a preview takes `preview` and is kept `preview_kept` (both
     not documented); a token lives `token` (12 hours); a download URL `download_url` (3,600 seconds); a layer that no
     image uses any more is kept `orphan_layer` ("may be cleaned up at any time"); the time of a pull is recorded again
-    after `pull_refresh` (at least once per 24 hours).
+    after `pull_refresh` (at least once per 24 hours). A basic scan takes `basic_scan` and the first enhanced one
+    `enhanced_scan` (both not documented); continuous scanning ends `scan_duration` after the last push and pull (14
+    days unless Inspector is told otherwise).
     """
 
     lifecycle_after: dt.timedelta = dt.timedelta(hours=1)
@@ -51,6 +53,9 @@ class Timings:
     download_url: dt.timedelta = dt.timedelta(seconds=3600)
     orphan_layer: dt.timedelta = dt.timedelta(hours=24)
     pull_refresh: dt.timedelta = dt.timedelta(hours=24)
+    basic_scan: dt.timedelta = dt.timedelta(seconds=10)
+    enhanced_scan: dt.timedelta = dt.timedelta(seconds=30)
+    scan_duration: dt.timedelta = dt.timedelta(days=14)
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +67,7 @@ class Limits:
     tags_per_image: int = 1_000
     tags_per_resource: int = 50
     layer_parts: int = 4_200
+    basic_scans_per_day: int = 100_000
 
 
 @attrs.frozen(kw_only=True)
@@ -223,8 +229,10 @@ class Engine:
             self.calls.clear()
 
     def emit(self, event: Event) -> None:
-        """Record an event and tell the listeners."""
+        """Record an event, do what follows from it in ECR itself, and tell the listeners."""
         self.events.append(event)
+        for react in reactions():
+            react(self, event)
         for listener in tuple(self.listeners):
             listener(event)
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
 
 import attrs
 
 from ecrkit._internal.jsonio import Record
+from ecrkit._internal.times import iso
+from ecrkit.refs import partition_of_region
 
 __all__ = [
     "Call",
     "Event",
     "ImageDeleted",
     "ImagePushed",
+    "ImageScanned",
+    "InspectorScanned",
     "LifecycleAction",
     "LifecycleFailure",
     "LifecyclePolicyExecuted",
@@ -107,3 +113,78 @@ class LifecyclePolicyExecuted(Event):
     policy_text: str = attrs.field(repr=False)
     actions: tuple[LifecycleAction, ...] = ()
     failures: tuple[LifecycleFailure, ...] = ()
+
+
+_EVENTS: Final = uuid.UUID("0f3b1b7e-5a0f-5c6e-8d53-1b5d1c2f7a90")
+
+
+def _eventbridge(event: Event, source: str, kind: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+    arn = f"arn:{partition_of_region(event.region)}:ecr:{event.region}:{event.account}:repository/{event.repository}"
+    body = dict(detail)
+    return {
+        "version": "0",
+        # From the content, so that golden outputs stay equal; a consumer may drop a second delivery by it.
+        "id": str(uuid.uuid5(_EVENTS, f"{kind} {event.time} {arn} {body}")),
+        "detail-type": kind,
+        "source": source,
+        "account": event.account,
+        "time": iso(event.time.replace(microsecond=0)),
+        "region": event.region,
+        "resources": [arn],
+        "detail": body,
+    }
+
+
+@attrs.frozen(kw_only=True)
+class ImageScanned(Event):
+    """A basic scan ended: `status` is COMPLETE or FAILED, `counts` holds only severities that have findings."""
+
+    digest: str
+    tags: tuple[str, ...] = ()
+    status: str = "COMPLETE"
+    counts: Mapping[str, int] = attrs.field(factory=dict, hash=False)
+
+    def to_eventbridge(self) -> dict[str, Any]:
+        """Return the event `ECR Image Scan`; the counts are absent when there are none (ECR user guide, EventBridge).
+
+        Example:
+            >>> scanned = ImageScanned(time=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), account="123456789012",
+            ...     region="us-east-1", repository="app", digest="sha256:...", counts={"HIGH": 2})
+            >>> scanned.to_eventbridge()["detail"]["finding-severity-counts"]
+            {'HIGH': 2}
+        """
+        counts = {name: count for name, count in self.counts.items() if count}
+        detail = {
+            "scan-status": self.status,
+            "repository-name": self.repository,
+            **({"finding-severity-counts": counts} if counts else {}),
+            "image-digest": self.digest,
+            "image-tags": list(self.tags),
+        }
+        return _eventbridge(self, "aws.ecr", "ECR Image Scan", detail)
+
+
+@attrs.frozen(kw_only=True)
+class InspectorScanned(Event):
+    """The first enhanced scan of an image ended. Later findings come without such an event."""
+
+    digest: str
+    tags: tuple[str, ...] = ()
+    counts: Mapping[str, int] = attrs.field(factory=dict, hash=False)
+
+    def to_eventbridge(self) -> dict[str, Any]:
+        """Return the event `Inspector2 Scan`: the repository by its ARN, zeros shown, lesser severities only in TOTAL.
+
+        Source: Inspector user guide, EventBridge.
+        """
+        shown = {name: self.counts.get(name, 0) for name in ("CRITICAL", "HIGH", "MEDIUM")}
+        arn = f"arn:{partition_of_region(self.region)}:ecr:{self.region}:{self.account}:repository/{self.repository}"
+        detail = {
+            "scan-status": "INITIAL_SCAN_COMPLETE",
+            "repository-name": arn,
+            "finding-severity-counts": {**shown, "TOTAL": sum(self.counts.values())},
+            "image-digest": self.digest,
+            "image-tags": list(self.tags),
+            "version": "2.0",
+        }
+        return _eventbridge(self, "aws.inspector2", "Inspector2 Scan", detail)
