@@ -5,3 +5,5 @@ names the IAM actions it needs; `iam.permissions()` lists them all.
 """
 
 from __future__ import annotations
+
+__all__: list[str] = []

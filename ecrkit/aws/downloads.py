@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
@@ -41,9 +41,9 @@ def fetch_over_http(url: str) -> Generator[bytes]:
     if urlsplit(url).scheme not in ("https", "http"):
         raise Unavailable("ECR gave a download URL that is neither https nor http", operation=_OPERATION)
     session = URLLib3Session(proxies=get_environ_proxies(url))
+    response: AWSResponse | None = None
     try:
-        request = AWSRequest(method="GET", url=url, stream_output=True).prepare()
-        response = session.send(request)
+        response = session.send(AWSRequest(method="GET", url=url, stream_output=True).prepare())
         _check(response.status_code)
         yield from response.raw.stream(CHUNK, decode_content=False)
     except BotoCoreError as error:
@@ -57,6 +57,8 @@ def fetch_over_http(url: str) -> Generator[bytes]:
             raise _broken(type(error).__name__) from None
         raise
     finally:
+        if response is not None:
+            response.raw.close()
         session.close()
 
 
