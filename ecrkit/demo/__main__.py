@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     own = [name for name in ("images", "policy", "manifests", "now") if getattr(given, name) is not None]
-    if own and not (given.images and given.policy):
+    if own and (given.images is None or given.policy is None):
         parser.error("a dry run on your own data needs both --images and --policy")
     from ecrkit.demo.telling import Teller, plain
 

@@ -87,7 +87,7 @@ def _documents(path: str, what: str, limit: int) -> list[Any]:
         except RecursionError:
             _refuse(what, path, "is not JSON of the AWS CLI: it nests too deep")
         except ValueError as fault:
-            _refuse(what, path, f"is not JSON: {fault:.200}")
+            _refuse(what, path, f"is not JSON: {str(fault)[:200]}")
         found.append(document)
 
 
