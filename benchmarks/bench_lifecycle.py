@@ -1,7 +1,7 @@
 """Ten rules over 100,000 images: ecrkit, the plain per-rule fnmatch way, and DuckDB on the same records.
 
-All three answer which images a rule acts on, and must agree. Images carry 1.7 tags on average; the fewer they carry, the
-smaller the lead over fnmatch. Run as `python -m benchmarks.bench_lifecycle`.
+All three answer which images a rule acts on, and must agree. Images carry 1.7 tags on average; the fewer they carry,
+the smaller the lead over fnmatch. Run as `python -m benchmarks.bench_lifecycle`.
 """
 
 from __future__ import annotations

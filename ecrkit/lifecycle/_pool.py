@@ -120,6 +120,10 @@ def _starts_with(prefix: str) -> Callable[[str], bool]:
     return lambda tag: tag.startswith(prefix)
 
 
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _all_of(hits: Sequence[bytes]) -> bytes:
     """Return 1 where all are 1; as whole numbers, thousands of bytes are combined in one step."""
     both = int.from_bytes(hits[0], "little")
@@ -153,7 +157,7 @@ class Pool:
             and (opened == len(parts) or opened == sum(map(len, self._names)))
             and not any(mark in text for mark in _RESULTS)
         )
-        self._text = text.encode("utf-8", "surrogatepass")
+        self._text = _encoded(text)
         self._hits: dict[tuple[bool, str], bytes] = {}
 
     def members(self, rule: Rule) -> list[int]:
@@ -183,10 +187,10 @@ class Pool:
             return self._find(_OPEN + entry + _CLOSE)
         head, tail, middle = parts[0], parts[-1], [p for p in parts[1:-1] if p]
         literals = [_OPEN + head] * bool(head) + middle + [tail + _CLOSE] * bool(tail)
-        hits = _all_of([self._find(literal) for literal in dict.fromkeys(literals)])
         if len(literals) == 1:
-            return hits
-        # Each part occurs; whether in one tag and in this order is asked of those few.
+            return self._find(literals[0])
+        # The rarest part leaves the fewest images to ask, and counting costs little.
+        hits = self._find(min(literals, key=lambda literal: self._text.count(_encoded(literal))))
         names, exact = self._names, bytearray(len(hits))
         for n in compress(count(), hits):
             if any(map(match, names[n])):
@@ -198,6 +202,6 @@ class Pool:
 
         Every occurrence becomes one mark, and everything but marks is dropped: no step is taken tag by tag.
         """
-        hits = self._text.replace(literal.encode("utf-8", "surrogatepass"), b"\x01")
+        hits = self._text.replace(_encoded(literal), b"\x01")
         marks = hits.translate(None, _ALL_BUT_IMAGE_AND_HIT)
         return marks.replace(b"\x05\x01", b"\x04").translate(_ONE_FOR_A_HIT, b"\x01")
