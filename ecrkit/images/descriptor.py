@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from sys import intern
 from typing import Any, Final, Literal
 
@@ -19,6 +20,13 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _ELSEWHERE: Final = re.compile(r"\.(?:foreign|nondistributable)\.")
 _MAX_ITEMS: Final = 10_000
 _MAX_SIZE: Final = 2**63 - 1  # sizes are int64 in the image-spec
+
+
+@lru_cache(maxsize=256)
+def may_lie_elsewhere(media_type: str) -> bool:
+    """Return whether layers of the type may be kept outside of the registry: foreign and non-distributable ones."""
+    return bool(_ELSEWHERE.search(media_type))
+
 
 Compression = Literal["none", "gzip", "zstd", "unknown"]
 
@@ -72,7 +80,7 @@ class Descriptor(Record):
 
         Whether ECR stores such a layer is not documented.
         """
-        return bool(self.urls) or bool(_ELSEWHERE.search(self.media_type))
+        return bool(self.urls) or may_lie_elsewhere(self.media_type)
 
     @property
     def compression(self) -> Compression:

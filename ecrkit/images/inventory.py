@@ -10,6 +10,7 @@ import attrs
 from typing_extensions import override
 
 from ecrkit.errors import InvalidInput, InvalidManifest, Problem
+from ecrkit.images.blobs import BlobTable
 from ecrkit.images.manifest import Manifest, parse_manifests
 from ecrkit.records import Image, RawManifest, images_from_api
 
@@ -97,12 +98,22 @@ class Inventory:
         parsed, faults = parse_manifests((m.digest, m.text, m.media_type) for m in manifests)
         if not parsed and not faults:
             return self
-        return attrs.evolve(
+        table = self.blobs.copy() if self.manifests else BlobTable()
+        for manifest in parsed.values():
+            table.add(manifest)
+        found = attrs.evolve(
             self,
             children={**self.children, **{d: m.children for d, m in parsed.items() if m.is_index}},
             manifests={**self.manifests, **parsed},
             faulty_manifests={**self.faulty_manifests, **faults},
         )
+        object.__setattr__(found, "blobs", table)  # what the property would compute, while it costs little
+        return found
+
+    @cached_property
+    def blobs(self) -> BlobTable:
+        """The sizes of all blobs that the manifests name."""
+        return BlobTable.of(self.manifests.values())
 
     @cached_property
     def _by_digest(self) -> Mapping[str, Image]:

@@ -54,6 +54,11 @@ _SBOM_MARKS: Final = ("spdx", "cyclonedx", "syft", "sbom")
 ManifestKind = Literal["image", "index", "attestation", "signature", "sbom", "artifact"]
 
 
+def _names(manifest: Manifest) -> tuple[str, ...]:
+    first = () if manifest.config is None else (manifest.config.digest,)
+    return tuple(dict.fromkeys((*first, *[layer.digest for layer in manifest.layers])))
+
+
 @attrs.frozen(kw_only=True)
 class Manifest(Record):
     """A manifest, taken apart. An index has `manifests`, everything else has `config` and `layers`.
@@ -81,6 +86,9 @@ class Manifest(Record):
     subject: Descriptor | None = None
     artifact_type: str | None = None
     annotations: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    _blob_digests: tuple[str, ...] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(_names, takes_self=True)
+    )
 
     @classmethod
     def parse(cls, text: str | bytes, *, media_type: str | None = None, digest: str | None = None) -> Manifest:
@@ -143,6 +151,16 @@ class Manifest(Record):
         return tuple(dict.fromkeys(d.digest for d in self.manifests))
 
     @property
+    def blob_digests(self) -> tuple[str, ...]:
+        """The digests of config and layers, each once; kept ready, since sums over a registry need nothing else."""
+        return self._blob_digests
+
+    @property
+    def tells_sizes(self) -> bool:
+        """Whether the manifest tells the sizes of its layers; Docker schema 1 does not."""
+        return self.media_type not in _V1
+
+    @property
     def blobs(self) -> tuple[Descriptor, ...]:
         """Config and layers, each digest once. An index has none of its own."""
         found = ((self.config,) if self.config is not None else ()) + self.layers
@@ -154,7 +172,7 @@ class Manifest(Record):
 
         A layer that the manifest lists twice counts twice here, as in ECR's figure; `images.storage` counts it once.
         """
-        if self.is_index or self.media_type in _V1:
+        if self.is_index or not self.tells_sizes:
             return None
         sizes = [d.size for d in ((self.config,) if self.config is not None else ()) + self.layers]
         known = [s for s in sizes if s is not None]
@@ -228,8 +246,8 @@ def _media_type(document: Mapping[str, Any], given: str | None) -> str:
     if stated and given and stated != given:
         message = f"says {stated!r:.100}, the registry says {given!r:.100}"
         raise InvalidManifest("invalid manifest", [Problem("$.mediaType", message)])
-    found = stated or given
-    if found is None:
+    found = stated or given or None
+    if not found:
         # The image-spec lets a manifest leave mediaType out; the members then tell which one it is.
         if document.get("schemaVersion") == 1 and "fsLayers" in document:
             found = _DOCKER_V1_SIGNED if "signatures" in document else _DOCKER_V1

@@ -9,6 +9,8 @@ Source: ECR user guide, private repositories and blob mounting; ECR API referenc
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final
 
 import attrs
 from typing_extensions import override
@@ -16,11 +18,15 @@ from typing_extensions import override
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.tables import size as for_people
 from ecrkit.errors import InvalidInput, Problem
+from ecrkit.images.blobs import UNSIZED, BlobTable
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.manifest import Manifest
 from ecrkit.records import Image
 
 __all__ = ["ByteRange", "StorageSplit", "freed_by", "naive_bytes", "storage_split", "stored_bytes"]
+
+_UNREAD: Final = "a manifest was not read, so it is not known which layers it shares"
+_STAYING_UNREAD: Final = "an image that stays has an unread manifest and may share the layers"
 
 
 @attrs.frozen
@@ -76,58 +82,52 @@ class StorageSplit(Record):
     shared: ByteRange
 
 
-class _Blobs:
-    """Blobs of many manifests, each digest once, and what could not be counted."""
+class _Held:
+    """What some images hold: blobs by digest, images that could not be read, and images that tell no sizes."""
 
-    def __init__(self) -> None:
-        self.low: dict[str, int] = {}
-        self.high: dict[str, int] = {}  # only where it differs from `low`
-        self.unknown: list[int | None] = []  # imageSizeInBytes of images whose layers are not known
-        self.reasons: dict[str, None] = {}
+    def __init__(self, table: BlobTable) -> None:
+        self._table = table
+        self.digests: set[str] = set()
+        self.unread: list[int | None] = []  # imageSizeInBytes of images whose layers are not known
+        self._without_sizes: dict[str, tuple[Manifest, int | None]] = {}
+        self._reasons: dict[str, None] = {}
 
-    def take(self, manifest: Manifest) -> None:
-        sizes = self.low
-        if manifest.config is not None:
-            self._one(manifest.config.digest, manifest.config.size or 0)
-        for layer in manifest.layers:
-            size = layer.size
-            if size is None or layer.urls or ".foreign." in layer.media_type or ".nondist" in layer.media_type:
-                self._elsewhere(layer.digest, size or 0)
-            elif sizes.setdefault(layer.digest, size) != size:
-                self._one(layer.digest, size)
-
-    def _one(self, digest: str, size: int) -> None:
-        known = self.low.setdefault(digest, size)
-        if known != size:
-            # Two manifests disagree about one blob; the registry does not say who is right.
-            self.high[digest] = max(known, size, self.high.get(digest, 0))
-            self.low[digest] = min(known, size)
-            self.reasons["manifests disagree about the size of a layer"] = None
-
-    def _elsewhere(self, digest: str, size: int) -> None:
-        if digest not in self.low:
-            self.low[digest] = 0
-        self.high[digest] = max(size, self.high.get(digest, 0), self.low[digest])
-        self.reasons["a foreign layer may or may not be stored in the registry"] = None
+    def take(self, manifest: Manifest, size: int | None) -> None:
+        self.digests.update(manifest.blob_digests)
+        if not manifest.tells_sizes:
+            self._without_sizes[manifest.digest] = manifest, size
 
     def miss(self, size: int | None, reason: str) -> None:
-        self.unknown.append(size)
-        self.reasons[reason] = None
+        self.unread.append(size)
+        self._reasons[reason] = None
 
-    def total(self, digests: Iterable[str] | None = None) -> tuple[int, int]:
-        """Return the least and the most bytes of the known blobs."""
-        if digests is None:
-            low = sum(self.low.values())
-            return low, low + sum(h - self.low[d] for d, h in self.high.items())
-        low = high = 0
-        for digest in digests:
-            low += self.low[digest]
-            high += self.high.get(digest, self.low[digest])
-        return low, high
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why some of the images could not be read."""
+        return tuple(self._reasons)
 
-    def unknown_total(self) -> int | None:
-        known = [size for size in self.unknown if size is not None]
-        return sum(known) if len(known) == len(self.unknown) else None
+    def unread_total(self) -> int | None:
+        """Return the most bytes that the unread images hold, or None when nothing bounds them."""
+        known = [size for size in self.unread if size is not None]
+        return sum(known) if len(known) == len(self.unread) else None
+
+    def total(self, digests: AbstractSet[str] | None = None) -> ByteRange:
+        """Return the bytes of all blobs, or of those; what unread images hold comes on top of `high`."""
+        chosen = self.digests if digests is None else digests
+        low, high, reasons = self._table.total(chosen)
+        bound, unsized = self._bound(chosen)
+        beyond = self.unread_total()
+        reasons = (*reasons, *((UNSIZED,) if unsized else ()), *self._reasons)
+        return ByteRange(low, None if bound is None or beyond is None else high + bound + beyond, reasons)
+
+    def _bound(self, digests: AbstractSet[str]) -> tuple[int | None, bool]:
+        """Return the most bytes of the blobs whose size no manifest tells, and whether there are any."""
+        unsized = self._table.unsized(digests) if self._without_sizes else frozenset()
+        if not unsized:
+            return 0, False
+        sizes = [size for m, size in self._without_sizes.values() if not unsized.isdisjoint(m.blob_digests)]
+        known = [size for size in sizes if size is not None]
+        return (sum(known) if len(known) == len(sizes) else None), True
 
 
 def _selected(inventory: Inventory, digests: Iterable[str] | None) -> Iterator[Image]:
@@ -144,39 +144,53 @@ def _selected(inventory: Inventory, digests: Iterable[str] | None) -> Iterator[I
         yield inventory[digest]
 
 
-def _collect(inventory: Inventory, images: Iterable[Image], *, with_children: bool) -> _Blobs:
-    blobs = _Blobs()
+def _collect(inventory: Inventory, images: Iterable[Image]) -> _Held:
+    """Return what the images themselves hold; an index holds nothing."""
+    held = _Held(inventory.blobs)
+    manifest_of, add = inventory.manifests.get, held.digests.update
+    schema1 = inventory.blobs.has_unsized
+    for image in images:
+        manifest = manifest_of(image.digest)
+        if manifest is None:
+            if not image.is_index:
+                held.miss(image.size, _UNREAD)
+        elif schema1:
+            held.take(manifest, image.size)
+        else:
+            add(manifest.blob_digests)
+    return held
+
+
+def _collect_with_children(inventory: Inventory, images: Iterable[Image]) -> _Held:
+    """Return what the images and the children of the indexes among them hold."""
+    held = _Held(inventory.blobs)
     todo = list(images)
-    seen = {image.digest for image in todo} if with_children else set()
+    seen = {image.digest for image in todo}
     while todo:
         image = todo.pop()
         manifest = inventory.manifests.get(image.digest)
-        is_index = manifest.is_index if manifest is not None else image.is_index
-        if not is_index:
+        if not (manifest.is_index if manifest is not None else image.is_index):
             if manifest is None:
-                blobs.miss(image.size, "a manifest was not read, so it is not known which layers it shares")
-            elif any(layer.size is None for layer in manifest.layers):
-                blobs.miss(image.size, "a schema 1 manifest tells no layer sizes")
+                held.miss(image.size, _UNREAD)
             else:
-                blobs.take(manifest)
-            continue
-        if not with_children:
+                held.take(manifest, image.size)
             continue
         if image.digest not in inventory.children:
-            blobs.miss(None, "the children of an index are not known, because its manifest was not read")
+            held.miss(None, "the children of an index are not known, because its manifest was not read")
             continue
         for child in inventory.children_of(image.digest):
             if child in seen:
                 continue
             seen.add(child)
             found = inventory.get(child)
+            read = inventory.manifests.get(child)
             if found is not None:
                 todo.append(found)
-            elif child in inventory.manifests and not inventory.manifests[child].is_index:
-                blobs.take(inventory.manifests[child])
+            elif read is not None and not read.is_index:
+                held.take(read, None)
             else:
-                blobs.miss(None, "a child of an index is missing in the inventory")
-    return blobs
+                held.miss(None, "a child of an index is missing in the inventory")
+    return held
 
 
 def stored_bytes(inventory: Inventory, digests: Iterable[str] | None = None) -> ByteRange:
@@ -197,10 +211,9 @@ def stored_bytes(inventory: Inventory, digests: Iterable[str] | None = None) -> 
         500
     """
     # The children of an index are images of the repository themselves: over the whole of it nothing needs following.
-    blobs = _collect(inventory, _selected(inventory, digests), with_children=digests is not None)
-    low, high = blobs.total()
-    beyond = blobs.unknown_total()
-    return ByteRange(low, None if beyond is None else high + beyond, tuple(blobs.reasons))
+    if digests is None:
+        return _collect(inventory, inventory.images).total()
+    return _collect_with_children(inventory, _selected(inventory, digests)).total()
 
 
 def naive_bytes(inventory: Inventory, digests: Iterable[str] | None = None) -> int:
@@ -225,43 +238,35 @@ def freed_by(inventory: Inventory, removed: Collection[str]) -> ByteRange:
         InvalidInput: a digest is not in the inventory.
     """
     going_digests = frozenset(removed)
-    going = _collect(inventory, _selected(inventory, removed), with_children=False)
-    staying = _collect(inventory, (i for i in inventory.images if i.digest not in going_digests), with_children=False)
-    low, high = going.total(d for d in going.low if d not in staying.low)
-    held, beyond = staying.unknown_total(), going.unknown_total()
+    going = _collect(inventory, _selected(inventory, removed))
+    staying = _collect(inventory, (i for i in inventory.images if i.digest not in going_digests))
+    freed = going.total(going.digests - staying.digests)
+    reasons = (*freed.reasons, *((_STAYING_UNREAD,) if staying.unread else ()))
+    return ByteRange(_less(freed.low, staying), freed.high, reasons)
+
+
+def _less(low: int, others: _Held) -> int:
     # What stays unread can hold at most its own size of what seems to go.
-    low = 0 if held is None else max(0, low - held)
-    reasons = dict(going.reasons)
-    if staying.unknown:
-        reasons["an image that stays has an unread manifest and may share the layers"] = None
-    return ByteRange(low, None if beyond is None else high + beyond, tuple(reasons))
+    most = others.unread_total()
+    return 0 if most is None else max(0, low - most)
 
 
 def storage_split(inventory: Inventory) -> StorageSplit:
     """Return the repository's stored bytes apart by storage class: used by active, by archived, or by both."""
-    active = _collect(inventory, (i for i in inventory.images if i.storage_class == "standard"), with_children=False)
-    archived = _collect(inventory, (i for i in inventory.images if i.storage_class == "archive"), with_children=False)
+    active, archived = (
+        _collect(inventory, (i for i in inventory.images if i.storage_class == name))
+        for name in ("standard", "archive")
+    )
 
-    def part(blobs: _Blobs, digests: Iterable[str], others: _Blobs, *, unread: bool) -> ByteRange:
-        low, high = blobs.total(digests)
-        held = others.unknown_total() if unread else 0
-        beyond = blobs.unknown_total() if unread else 0
-        reasons = {**blobs.reasons, **(others.reasons if others.unknown else {})}
-        return ByteRange(
-            0 if held is None else max(0, low - held), None if beyond is None else high + beyond, tuple(reasons)
-        )
+    def part(mine: _Held, others: _Held) -> ByteRange:
+        found = mine.total(mine.digests - others.digests)
+        reasons = dict.fromkeys((*found.reasons, *others.reasons))
+        return ByteRange(_less(found.low, others), found.high, tuple(reasons))
 
-    both = [d for d in active.low if d in archived.low]
-    low, high = active.total(both)
-    slack = [active.unknown_total(), archived.unknown_total()]
-    unread = bool(active.unknown or archived.unknown)
-    more = None if None in slack else sum(s for s in slack if s is not None)
+    # An unread image may share with the other class, but no more than either of the two holds.
+    both = active.digests & archived.digests
     return StorageSplit(
-        standard=part(active, (d for d in active.low if d not in archived.low), archived, unread=True),
-        archive=part(archived, (d for d in archived.low if d not in active.low), active, unread=True),
-        shared=ByteRange(
-            low,
-            (None if more is None else high + more) if unread else high,
-            tuple({**active.reasons, **archived.reasons}) if unread or low != high else (),
-        ),
+        standard=part(active, archived),
+        archive=part(archived, active),
+        shared=active.total(both) + ByteRange(0, archived.unread_total(), archived.reasons),
     )
