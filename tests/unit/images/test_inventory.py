@@ -91,8 +91,16 @@ class TestFaults:
             Inventory.from_api([detail(ONE), detail(TWO), detail(ONE)])
         assert [p.path for p in caught.value.problems] == ["$.images[2]"]
 
+    def test_words(self) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            Inventory.from_api([detail(ONE), detail(ONE)])
+        assert str(caught.value) == f"not the inventory of one repository: $.images[1]: {ONE.digest} is listed twice"
+        assert Inventory.from_api([detail(ONE)]).repository == ""
+
     def test_two_repositories(self) -> None:
-        with pytest.raises(InvalidInput, match="several repositories"):
+        with pytest.raises(
+            InvalidInput, match=r"^not the inventory of one repository: \$.imageDetails: several repositories: \["
+        ):
             Inventory.from_api([detail(ONE, repositoryName="a1"), detail(TWO, repositoryName="b1")])
 
     def test_faulty_items_are_named(self) -> None:
@@ -102,3 +110,10 @@ class TestFaults:
             "$.imageDetails[1].imageDigest",
             "$.imageDetails[1].imagePushedAt",
         ]
+
+
+def test_only_faulty_manifests_are_kept_too() -> None:
+    broken = raw({"mediaType": INDEX, "manifests": 5})
+    inventory = Inventory.from_api([detail(broken)]).with_manifests([broken])
+    assert "must be a list" in str(inventory.faulty_manifests[broken.digest])
+    assert inventory.with_manifests([]) is inventory

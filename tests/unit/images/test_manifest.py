@@ -306,3 +306,97 @@ def test_published_manifests(name: str, text: str) -> None:
         for item in quoted:
             if "imageManifest" in item:
                 assert Manifest.parse(item["imageManifest"], digest=item["imageId"]["imageDigest"]).kind == "image"
+
+
+class TestWords:
+    """What a fault says is part of the interface: it is what a person acts on."""
+
+    def test_of_descriptors(self) -> None:
+        entry = child(raw(image_document([])))
+        document = image_document(
+            [{**blob("a", 5), "mediaType": ""}, {**blob("a", 5), "size": "5"}, "x", None],
+            config="x",  # type: ignore[arg-type]
+            annotations=[],
+        )
+        assert problems(document) == {
+            "$.config": "must be a descriptor object",
+            "$.layers[0].mediaType": "must be a string of 1 to 512 characters",
+            "$.layers[1].size": "must be a number of bytes, not '5'",
+            "$.layers[2]": "must be a descriptor object",
+            "$.layers[3]": "is missing",
+            "$.annotations": "must be an object of strings",
+        }
+        platform = {"os": "linux", "architecture": 5, "variant": 5, "os.version": 5}
+        assert problems(index_document([{**entry, "platform": platform}, {**entry, "platform": "x"}])) == {
+            "$.manifests[0].platform.architecture": "must be a string of at most 4096 characters",
+            "$.manifests[0].platform.variant": "must be a string of at most 4096 characters",
+            "$.manifests[0].platform['os.version']": "must be a string of at most 4096 characters",
+            "$.manifests[1].platform": "must be an object",
+        }
+        assert problems({"mediaType": V1, "fsLayers": {}}) == {"$.fsLayers": "must be a list"}
+        assert set(problems({"mediaType": V1, "fsLayers": [[], {"blobSum": 5}]})) == {
+            "$.fsLayers[0].blobSum",
+            "$.fsLayers[1].blobSum",
+        }
+
+    def test_of_the_whole(self) -> None:
+        with pytest.raises(InvalidManifest) as caught:
+            Manifest.parse("[]")
+        assert str(caught.value) == "invalid manifest: $: must be a JSON object, not list"
+        with pytest.raises(InvalidManifest, match=r"^invalid manifest: \$: is not JSON: NaN is no JSON value$"):
+            Manifest.parse('{"a": NaN}')
+        with pytest.raises(InvalidManifest, match="a key stands twice"):
+            Manifest.parse('{"a": 1, "a": 2}')
+
+
+class TestEdges:
+    def test_lengths_and_sizes(self) -> None:
+        longest = "application/" + "x" * 500
+        found = parse(image_document([blob("a", 0, longest), blob("b", 1, "x")])).layers
+        assert [(d.size, len(d.media_type)) for d in found] == [(0, 512), (1, 1)]
+        assert set(problems(image_document([blob("a", 5, longest + "x")]))) == {"$.layers[0].mediaType"}
+
+    def test_a_whole_platform(self) -> None:
+        entry = child(raw(image_document([])))
+        platform = {"os": "windows", "architecture": "arm", "variant": "v7", "os.version": "10.0"}
+        (found,) = parse(index_document([{**entry, "platform": platform, "artifactType": "application/x"}])).manifests
+        assert found.platform is not None
+        assert found.platform.to_dict() == {
+            "os": "windows",
+            "architecture": "arm",
+            "variant": "v7",
+            "os_version": "10.0",
+        }
+        assert found.artifact_type == "application/x"
+
+    @pytest.mark.parametrize(
+        ("platform", "text"),
+        [({"os": "linux"}, "linux/unknown"), ({"architecture": "arm"}, "unknown/arm"), ({}, "None"), (None, "None")],
+    )
+    def test_half_a_platform(self, platform: dict[str, str] | None, text: str) -> None:
+        (found,) = parse(index_document([{**child(raw(image_document([]))), "platform": platform}])).manifests
+        assert (str(found.platform), found.is_attestation) == (text, False)
+
+    def test_padding_of_any_length(self) -> None:
+        for filler in range(4):
+            payload = json.dumps({"schemaVersion": 1, "fsLayers": [], "pad": "x" * filler})
+            tail = base64.urlsafe_b64encode(payload[-5:].encode()).decode().rstrip("=")
+            header = json.dumps({"formatLength": len(payload) - 5, "formatTail": tail})
+            protected = base64.urlsafe_b64encode(header.encode()).decode().rstrip("=")
+            text = payload[:-5] + payload[-5:-1] + "," + json.dumps({"signatures": [{"protected": protected}]})[1:]
+            assert parse_text(text).digest == digest_of(payload)
+
+    def test_schema_1_layers_are_docker_layers(self) -> None:
+        (layer,) = parse({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}]}).layers
+        assert layer.media_type == "application/vnd.docker.container.image.rootfs.diff+x-gtar"
+
+    def test_faults_of_many(self) -> None:
+        good = raw(image_document([]))
+        parsed, faults = parse_manifests([(digest_of("other"), good.text, OCI), (good.digest, good.text, INDEX)])
+        assert parsed == {}
+        assert "asked for as" in str(faults[digest_of("other")])
+        assert "the registry says" in str(faults[good.digest])
+
+
+def parse_text(text: str) -> Manifest:
+    return Manifest.parse(text)

@@ -199,3 +199,102 @@ def test_media_type_of_the_registry_is_used() -> None:
     bare = raw(document)
     told = RawManifest(digest=bare.digest, media_type=OCI, text=bare.text)
     assert stored_bytes(Inventory.from_api([detail(bare)], manifests=[told])).exact == 1010
+
+
+class TestReasons:
+    """Every range says why it is one, in a sentence a person can act on."""
+
+    UNREAD = "a manifest was not read, so it is not known which layers it shares"
+
+    def test_each(self) -> None:
+        old = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}]})
+        assert stored_bytes(inventory(A, read=())).reasons == (self.UNREAD,)
+        assert stored_bytes(inventory(old)).reasons == ("a schema 1 manifest tells no layer sizes",)
+        assert stored_bytes(inventory(INDEX, A, B, read=(A, B)), [INDEX.digest]).reasons == (
+            "the children of an index are not known, because its manifest was not read",
+        )
+        assert stored_bytes(inventory(INDEX, A), [INDEX.digest]).reasons == (
+            "a child of an index is missing in the inventory",
+        )
+        assert freed_by(inventory(A, B, read=(A,)), [A.digest]).reasons == (
+            "an image that stays has an unread manifest and may share the layers",
+        )
+        far = raw(image_document([blob("far", 500, urls=["http://example/x"])], config=CONFIG_A))
+        assert stored_bytes(inventory(far)).reasons == ("a foreign layer may or may not be stored in the registry",)
+        two = [raw(image_document([blob("x", n)], config=CONFIG_A)) for n in (1, 2)]
+        assert stored_bytes(inventory(*two)).reasons == ("manifests disagree about the size of a layer",)
+
+    def test_of_a_split(self) -> None:
+        details = [detail(A, size=1110), detail(B, size=500, imageStatus="ARCHIVED")]
+        split = storage_split(Inventory.from_api(details, manifests=[A]))
+        for part in (split.standard, split.archive, split.shared):
+            assert part.reasons
+            assert all("manifest" in reason for reason in part.reasons)
+        exact = storage_split(Inventory.from_api(details, manifests=[A, B]))
+        assert (exact.standard.reasons, exact.archive.reasons, exact.shared.reasons) == ((), (), ())
+
+    def test_of_unknown_digests(self) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            stored_bytes(inventory(A), [digest_of(str(n)) for n in range(30)])
+        assert str(caught.value).startswith("not images of this repository: 20 problems")
+        assert {p.path for p in caught.value.problems} == {"digests"}
+
+
+class TestCorners:
+    def test_removing_an_unread_index_frees_exactly_nothing(self) -> None:
+        found = freed_by(inventory(INDEX, A, B, read=(A, B)), [INDEX.digest])
+        assert found == ByteRange.exactly(0)
+
+    def test_an_unread_index_that_stays_holds_no_bytes(self) -> None:
+        found = freed_by(inventory(INDEX, A, B, read=(A, B)), [A.digest, B.digest])
+        assert found == ByteRange.exactly(1330)
+
+    def test_classes_of_an_index_and_its_children(self) -> None:
+        details = [detail(INDEX, imageStatus="ARCHIVED"), detail(A, size=1110), detail(B, size=1220)]
+        split = storage_split(Inventory.from_api(details, manifests=[INDEX, A, B]))
+        assert (split.standard.exact, split.archive.exact, split.shared.exact) == (1330, 0, 0)
+        flipped = [detail(INDEX), detail(A, size=1110, imageStatus="ARCHIVED"), detail(B, imageStatus="ARCHIVED")]
+        split = storage_split(Inventory.from_api(flipped, manifests=[INDEX, A, B]))
+        assert (split.standard.exact, split.archive.exact, split.shared.exact) == (0, 1330, 0)
+
+    def test_the_manifest_knows_better_than_the_listing_what_is_an_index(self) -> None:
+        details = [{**detail(INDEX, size=1220), "imageManifestMediaType": None}, detail(A), detail(B)]
+        assert stored_bytes(Inventory.from_api(details, manifests=[INDEX, A, B])).exact == 1330
+
+    def test_children_after_a_missing_one_still_count(self) -> None:
+        ghost = raw(image_document([blob("ghost", 1)]))
+        index = raw(index_document([child(ghost), child(A)]))
+        assert stored_bytes(inventory(index, A), [index.digest]).low == 1110
+
+    def test_a_missing_child_named_by_two_indexes_is_missed_once(self) -> None:
+        other = raw(index_document([child(B), child(A)]))
+        whole = stored_bytes(inventory(INDEX, other, A, read=(INDEX, other, A, B)), [INDEX.digest, other.digest])
+        assert whole.exact == 1330
+
+    def test_a_config_of_no_bytes(self) -> None:
+        assert stored_bytes(inventory(raw(image_document([BASE], config=blob("none", 0))))).exact == 1000
+
+    def test_an_image_without_size_adds_nothing_to_the_naive_sum(self) -> None:
+        assert naive_bytes(Inventory.from_api([detail(A), detail(B, size=7)])) == 7
+
+    def test_two_foreign_layers_of_one_digest(self) -> None:
+        layers = [blob("far", n, urls=["http://example/x"]) for n in (500, 400)]
+        found = stored_bytes(inventory(raw(image_document(layers, config=CONFIG_A))))
+        assert (found.low, found.high) == (10, 510)
+
+    def test_a_foreign_layer_that_another_image_stores_counts(self) -> None:
+        here = raw(image_document([blob("far", 500)], config=CONFIG_A))
+        far = raw(image_document([blob("far", 500, urls=["http://example/x"])], config=CONFIG_A))
+        found = stored_bytes(inventory(here, far))
+        assert (found.low, found.high) == (510, 510)
+
+    def test_three_opinions_about_a_layer(self) -> None:
+        found = stored_bytes(
+            inventory(*(raw(image_document([blob("x", n)], config=CONFIG_A)) for n in (100, 150, 120)))
+        )
+        assert (found.low, found.high) == (110, 160)
+
+    def test_freed_layers_of_disputed_size(self) -> None:
+        two = [raw(image_document([blob("x", n)], config=CONFIG_A)) for n in (100, 150)]
+        found = freed_by(inventory(*two), [m.digest for m in two])
+        assert (found.low, found.high) == (110, 160)
