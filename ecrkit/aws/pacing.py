@@ -53,7 +53,7 @@ _TICK: Final = 1e-5
 class Pace:
     """The state of one operation's pace. Every step returns the next state; nothing here knows the time.
 
-    `rate` is calls a second, None while no limit is known. `ceiling` is the rate at the last throttle.
+    `rate` is calls a second, None while no limit is known. `ceiling` is the rate it recovers to before it probes further.
 
     Example:
         >>> pace = Pace.starting()
@@ -95,9 +95,8 @@ class Pace:
         rate, used = self.rate, self.used
         if rate is not None:
             used += 1.0 / rate
-            grown = self.ceiling * (1.0 + (1.0 - _CUT) * ((used - _RECOVERY) / _RECOVERY) ** 3)
-            # A deep cut starts below the cubic's foot; the pace must never fall because a call succeeded.
-            rate = max(rate, grown)
+            # The ceiling lies `1 / _CUT` above the rate after every cut, so the cubic begins at that rate.
+            rate = self.ceiling * (1.0 + (1.0 - _CUT) * ((used - _RECOVERY) / _RECOVERY) ** 3)
         return attrs.evolve(self, rate=rate, used=used, window=window, count=count, count_before=before)
 
     def throttled(self, *, sent_at: float, now: float) -> Pace:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
@@ -59,6 +61,17 @@ class TestAttempts:
     def test_at_least_one(self):
         with pytest.raises(ValueError, match="must be >= 1"):
             Attempts(total=0)
+
+
+class TestSecrets:
+    """What a signature fault quotes is neither in the error nor in its cause."""
+
+    def test_the_cause_is_scrubbed(self, scripted):
+        told = "no match. The Canonical String for this request should have been\n'x-amz-security-token:SECRET'"
+        caller, _ = scripted(lambda *_: client_error("InvalidSignatureException", told))
+        with pytest.raises(errors.CredentialsMissing) as caught:
+            caller.call("DescribeImages", {"repositoryName": "app"})
+        assert "SECRET" not in "".join(traceback.format_exception(caught.value))
 
 
 class TestThrottlesSlowTheOperationDown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -106,6 +107,27 @@ class TestTheFirstErrorEnds:
         with pytest.raises(LookupError):
             list(run_many(work, range(10_000), **way))
         assert len(worked) < 100
+
+    @pytest.mark.parametrize("ordered", [True, False])
+    def test_what_was_not_begun_is_dropped(self, monkeypatch, ordered):
+        ending, worked = threading.Event(), []
+
+        class Pool(ThreadPoolExecutor):
+            def shutdown(self, wait=True, *, cancel_futures=False):
+                super().shutdown(wait=False, cancel_futures=cancel_futures)
+                ending.set()
+                super().shutdown(wait=wait)
+
+        def work(number):
+            worked.append(number)
+            if number == 0:
+                raise LookupError
+            assert ending.wait(10)
+
+        monkeypatch.setattr("ecrkit.aws.workers.ThreadPoolExecutor", Pool)
+        with pytest.raises(LookupError):
+            list(run_many(work, range(50), workers=2, ordered=ordered, ahead=48))
+        assert len(worked) <= 3
 
     @pytest.mark.parametrize("way", WAYS)
     def test_a_failing_source(self, way):
