@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.images,
             given.policy,
             manifests=given.manifests or (),
-            now=given.now or SystemClock().now(),
+            now=given.now or SystemClock().now().replace(microsecond=0),
         )
     except InvalidInput as fault:
         errors = Teller(sys.stderr)

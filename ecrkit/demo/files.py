@@ -170,10 +170,10 @@ def read_images(paths: Iterable[str], *, now: dt.datetime) -> ImageFiles:
     if more:
         notes.append(f"{more} ends with a NextToken: there are more images than these, and their outcome may differ")
     if repeated:
-        notes.append(f"{repeated} images stand in the files more than once; each counts once")
+        notes.append(f"images that stand in the files more than once: {repeated}; each counts once")
     late = sum(image.pushed_at > now for image in images.values())
     if late:
-        notes.append(f"{late} images were pushed after the moment of this dry run; name a later one with --now")
+        notes.append(f"images pushed after the moment of this dry run: {late}; name a later one with --now")
     names = sorted({image.repository for image in images.values()})
     return ImageFiles(
         inventories=tuple(

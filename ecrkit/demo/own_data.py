@@ -72,9 +72,9 @@ def _one(teller: Teller, policy: LifecyclePolicy, inventory: Inventory, now: dt.
     parts = [
         f"of {_counted(len(run.images), 'image')} {len(run.expired):,} would be expired",
         f"{len(run.transitioned):,} archived" if run.transitioned else "",
-        f"{len(run.cascaded):,} follow their subject" if run.cascaded else "",
-        f"{len(run.blocked):,} are held by an index" if run.blocked else "",
-        f"{len(run.kept):,} stay",
+        f"{_counted(len(run.cascaded), 'referrer')} deleted with their subject" if run.cascaded else "",
+        f"{len(run.kept):,} kept",
+        f"{len(run.blocked):,} of them because an index holds them" if run.blocked else "",
     ]
     said = ", ".join(part for part in parts if part)
     teller.say(f"{said[0].upper()}{said[1:]}.")

@@ -171,7 +171,7 @@ class TestOwnFiles:
 
     def test_one_page(self, write: Any, run: Any) -> None:
         out = run("--images", write("i", {"imageDetails": [detail(1), detail(2)]}), "--policy", write("p", KEEP_ONE))
-        assert "Of 2 images 1 would be expired, 1 stay." in out
+        assert "Of 2 images 1 would be expired, 1 kept." in out
         assert "number 2 of 2 from the newest, where 1 stay" in out
         assert f"as of {NOW}" in out
         assert "Freed: 0 B to 1000 B, because a manifest was not read" in out
@@ -190,7 +190,7 @@ class TestOwnFiles:
     def test_pages_in_one_file(self, write: Any, run: Any, documents: Any, coding: str) -> None:
         policy = write("p", KEEP_ONE, coding="utf-8-sig")
         out = run("--images", write("i", *documents, coding=coding), "--policy", policy)
-        assert "Of 2 images 1 would be expired, 1 stay." in out
+        assert "Of 2 images 1 would be expired, 1 kept." in out
         assert "NextToken" not in out
 
     def test_pages_joined_with_their_marks(self, write: Any, run: Any) -> None:
@@ -202,9 +202,14 @@ class TestOwnFiles:
         other = write("3", [detail(1, repositoryName="team/other")])
         out = run("--images", one, two, "--images", other, "--policy", write("p", KEEP_ONE))
         assert re.findall(r"^\d\. (team/\w+)$", out, re.MULTILINE) == ["team/app", "team/other"]
-        assert "1 images stand in the files more than once; each counts once" in out
+        assert "images that stand in the files more than once: 1; each counts once" in out
         assert "Of 2 images 1 would be expired" in out
         assert "Of 1 image 0 would be expired" in out
+
+    def test_images_of_the_future_are_said(self, write: Any, run: Any) -> None:
+        late = detail(2, imagePushedAt="2026-05-01T00:00:00Z")
+        out = run("--images", write("i", [detail(1), late]), "--policy", write("p", KEEP_ONE))
+        assert "images pushed after the moment of this dry run: 1; name a later one with --now" in out
 
     def test_more_pages_were_not_saved(self, write: Any, run: Any) -> None:
         cut = write("i", {"imageDetails": [detail(1)], "NextToken": "x"})
@@ -242,7 +247,7 @@ class TestOwnFiles:
         item = {"imageId": {"imageDigest": name}, "imageManifest": index, "imageManifestMediaType": INDEX}
         out = run("--images", images, "--policy", policy, "--manifests", write("m", {"images": [item], "failures": []}))
         assert "not certain" not in out
-        assert "Of 2 images 0 would be expired, 1 are held by an index, 2 stay." in out
+        assert "Of 2 images 0 would be expired, 2 kept, 1 of them because an index holds them." in out
 
     def test_archive_policies_need_archived_images(self, write: Any, run: Any) -> None:
         rule = {
