@@ -53,7 +53,7 @@ _TICK: Final = 1e-5
 class Pace:
     """The state of one operation's pace. Every step returns the next state; nothing here knows the time.
 
-    `rate` is calls a second, None while no limit is known. `ceiling` is the rate it recovers to before it probes further.
+    `rate` is calls a second, None while no limit is known; `ceiling` is where it recovers to before it probes further.
 
     Example:
         >>> pace = Pace.starting()
