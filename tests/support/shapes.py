@@ -42,6 +42,8 @@ def _walk(shape: Shape, value: Any, path: str) -> list[str]:
         return [p for k, v in value.items() for p in _walk(shape.key, k, path) + _walk(shape.value, v, f"{path}.{k}")]
     if kind == "timestamp":
         return [] if isinstance(value, dt.datetime) and value.utcoffset() is not None else [f"{path}: {value!r}"]
+    if kind in ("double", "float"):
+        return [] if isinstance(value, float | int) and not isinstance(value, bool) else [f"{path}: {value!r}"]
     expected = {"string": str, "integer": int, "long": int, "boolean": bool, "blob": bytes}[kind]
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         return [f"{path}: {value!r} is no {kind}"]
