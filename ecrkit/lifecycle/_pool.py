@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -25,6 +26,7 @@ _OPEN, _CLOSE, _IMAGE = "\x02", "\x03", "\x05"
 _RESULTS: Final = ("\x01", "\x04")
 _MARKS: Final = (_OPEN, _CLOSE, _IMAGE, *_RESULTS)
 _ALL_BUT_IMAGE_AND_HIT: Final = bytes(b for b in range(256) if b not in (1, 5))
+_THEN: Final = b"(?>[^\x03]*?%b)"
 _ONE_FOR_A_HIT: Final = bytes.maketrans(b"\x05\x04", b"\x00\x01")
 
 
@@ -124,6 +126,15 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _flags(hits: bytes) -> bytes:
+    """Return one byte for each image of a text in which every occurrence has become a mark, 1 where there is one.
+
+    Everything but marks is dropped, then an image and its first mark become one: no step is taken tag by tag.
+    """
+    marks = hits.translate(None, _ALL_BUT_IMAGE_AND_HIT)
+    return marks.replace(b"\x05\x01", b"\x04").translate(_ONE_FOR_A_HIT, b"\x01")
+
+
 def _all_of(hits: Sequence[bytes]) -> bytes:
     """Return 1 where all are 1; as whole numbers, thousands of bytes are combined in one step."""
     both = int.from_bytes(hits[0], "little")
@@ -189,6 +200,8 @@ class Pool:
         literals = [_OPEN + head] * bool(head) + middle + [tail + _CLOSE] * bool(tail)
         if len(literals) == 1:
             return self._find(literals[0])
+        if len(literals) == 2:
+            return self._find_two(head, middle, tail)
         # The rarest part leaves the fewest images to ask, and counting costs little.
         hits = self._find(min(literals, key=lambda literal: self._text.count(_encoded(literal))))
         names, exact = self._names, bytearray(len(hits))
@@ -197,11 +210,16 @@ class Pool:
                 exact[n] = 1
         return bytes(exact)
 
-    def _find(self, literal: str) -> bytes:
-        """Return one byte for each tagged image, 1 where the literal occurs.
+    def _find_two(self, head: str, middle: list[str], tail: str) -> bytes:
+        """Return the same as asking tag by tag for a pattern of two parts, in one pass.
 
-        Every occurrence becomes one mark, and everything but marks is dropped: no step is taken tag by tag.
+        Atomic groups never give back what they found, so a tag is walked once, from left to right.
         """
-        hits = self._text.replace(_encoded(literal), b"\x01")
-        marks = hits.translate(None, _ALL_BUT_IMAGE_AND_HIT)
-        return marks.replace(b"\x05\x01", b"\x04").translate(_ONE_FOR_A_HIT, b"\x01")
+        searched = re.escape(_encoded(_OPEN + head)) + b"".join(_THEN % re.escape(_encoded(part)) for part in middle)
+        if tail:
+            searched += _THEN % re.escape(_encoded(tail + _CLOSE))
+        return _flags(re.sub(searched, b"\x01", self._text))
+
+    def _find(self, literal: str) -> bytes:
+        """Return one byte for each tagged image, 1 where the literal occurs."""
+        return _flags(self._text.replace(_encoded(literal), b"\x01"))
