@@ -169,6 +169,12 @@ class TestFiller:
         assert made.size == size
         assert len(gzip.decompress(made.data)) % 512 == 0
 
+    def test_every_remainder_of_a_block(self) -> None:
+        for size in range(5000, 5512):
+            made = filler(size)
+            assert made.size == size
+            assert sha(gzip.decompress(made.data)) == made.diff_id
+
     def test_seeds_differ(self) -> None:
         assert filler(5000, seed="a").digest != filler(5000, seed="b").digest
 
