@@ -171,7 +171,7 @@ class Archive:
             report, scan_id=sha[:32], read_at=moment, scan_type=self._scan_type, suppressed=len(hidden),
             raw_key=raw_key, raw_sha256=sha,
         )  # fmt: skip
-        return self._write(where, moment, (raw_key, body), scan, report, hidden)
+        return self._write(where, (raw_key, body), scan, report, hidden)
 
     def observe(
         self, repository: str, digest: str, *, at: dt.datetime | None = None, place: Place | None = None
@@ -340,13 +340,12 @@ class Archive:
     def _write(
         self,
         place: Place,
-        moment: dt.datetime,
         raw: tuple[str, bytes],
         scan: ScanRow,
         report: ScanReport,
         hidden: tuple[Finding, ...],
     ) -> Stored:
-        part = scan.scan_id
+        part, moment = scan.scan_id, scan.read_at
         rows = (
             *finding_rows(report, scan_id=part, read_at=moment),
             *finding_rows(report, scan_id=part, read_at=moment, findings=hidden, state="SUPPRESSED"),
