@@ -12,12 +12,16 @@ import attrs
 from typing_extensions import override
 
 from ecrkit._internal.jsonio import Record
-from ecrkit.errors import Problem
+from ecrkit.errors import InvalidInput, Problem
 
 __all__ = ["Descriptor", "DescriptorReader", "Platform"]
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _ELSEWHERE: Final = re.compile(r"\.(?:foreign|nondistributable)\.")
+_ARCHITECTURES: Final[Mapping[str, tuple[str, str | None]]] = {
+    "i386": ("386", None), "x86_64": ("amd64", None), "x86-64": ("amd64", None), "aarch64": ("arm64", None),
+    "armhf": ("arm", "7"), "armel": ("arm", "6"),
+}  # fmt: skip
 _MAX_ITEMS: Final = 10_000
 _MAX_SIZE: Final = 2**63 - 1  # sizes are int64 in the image-spec
 
@@ -45,6 +49,38 @@ class Platform(Record):
     variant: str | None = None
     os_version: str | None = None
 
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Return the platform of `os/architecture` or `os/architecture/variant`.
+
+        Raises:
+            InvalidInput: the text has another form.
+        """
+        parts = text.split("/")
+        if not 2 <= len(parts) <= 3 or not all(parts):
+            raise InvalidInput.single("not a platform", "platform", f"must be os/architecture[/variant], not {text!r}")
+        return cls(os=parts[0], architecture=parts[1], variant=parts[2] if len(parts) == 3 else None)
+
+    @property
+    def normalized(self) -> Platform:
+        """The platform as container runtimes compare it: `x86_64` is amd64, arm64 is v8, arm is v7 unless it says more.
+
+        Source: containerd, platforms, normalisation.
+        """
+        name = self.os.lower()
+        architecture, variant = _ARCHITECTURES.get(self.architecture.lower(), (self.architecture.lower(), None))
+        variant = (self.variant or "").lower().removeprefix("v") or variant
+        usual = {"amd64": "1", "arm64": "8"}.get(architecture)
+        if architecture == "arm" and variant is None:
+            variant = "7"
+        text = None if variant is None or variant == usual else f"v{variant}" if variant[0].isdigit() else variant
+        return Platform(
+            os="darwin" if name == "macos" else name,
+            architecture=architecture,
+            variant=text,
+            os_version=self.os_version,
+        )
+
     @override
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
@@ -64,10 +100,14 @@ class Descriptor(Record):
 
     @property
     def is_attestation(self) -> bool:
-        """Whether an index entry is a buildx attestation and no platform (BuildKit, attestation storage)."""
-        if self.annotations.get("vnd.docker.reference.type") == "attestation-manifest":
-            return True
-        return self.platform is not None and (self.platform.os, self.platform.architecture) == ("unknown", "unknown")
+        """Whether an index entry is a buildx attestation and no platform (BuildKit, attestation storage).
+
+        The platform `unknown/unknown` is enough. The annotation is, too, unless the entry names a platform that a
+        node could run: what runs is an image, whatever it calls itself.
+        """
+        if self.platform is None:
+            return self.annotations.get("vnd.docker.reference.type") == "attestation-manifest"
+        return (self.platform.os, self.platform.architecture) == ("unknown", "unknown")
 
     @property
     def attests(self) -> str | None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Final, Literal, Self
 
 import attrs
 from typing_extensions import override
 
 from ecrkit.errors import InvalidInput, InvalidManifest, Problem
 from ecrkit.images.blobs import BlobTable
-from ecrkit.images.manifest import Manifest, parse_manifests
+from ecrkit.images.manifest import Manifest, ManifestKind, kind_of_type, parse_manifests
 from ecrkit.records import Image, RawManifest, images_from_api
 
-__all__ = ["Inventory"]
+__all__ = ["ImageKind", "Inventory"]
+
+ImageKind = ManifestKind | Literal["unknown"]
+"""What an image is for, or `unknown` when neither its manifest nor the listing tells."""
+
+_COSIGN_TAG: Final = re.compile(r"sha256-[0-9a-f]{64}\.(sig|att|sbom)")
+_COSIGN_KINDS: Final[Mapping[str, ImageKind]] = {"sig": "signature", "att": "attestation", "sbom": "sbom"}
+_DOCKER: Final = "application/vnd.docker.distribution.manifest."
 
 
 def _tuple(images: Iterable[Image]) -> tuple[Image, ...]:
@@ -137,8 +146,9 @@ class Inventory:
     def _referrers(self) -> Mapping[str, tuple[Image, ...]]:
         found: dict[str, list[Image]] = {}
         for image in self.images:
-            if image.subject_digest is not None:
-                found.setdefault(image.subject_digest, []).append(image)
+            subject = self._subject(image)
+            if subject is not None:
+                found.setdefault(subject, []).append(image)
         return {k: tuple(v) for k, v in found.items()}
 
     @cached_property
@@ -155,6 +165,11 @@ class Inventory:
             if parent in self._by_digest
         }
         return {parent: missing for parent, missing in found.items() if missing}
+
+    @property
+    def tags(self) -> Mapping[str, Image]:
+        """The images by tag."""
+        return MappingProxyType(self._by_tag)
 
     def get(self, digest: str) -> Image | None:
         """Return the image of that digest, or None."""
@@ -175,6 +190,61 @@ class Inventory:
     def referrers_of(self, digest: str) -> tuple[Image, ...]:
         """Return the images (signatures, SBOMs, attestations) whose subject is the image."""
         return self._referrers.get(digest, ())
+
+    def subject_of(self, digest: str) -> str | None:
+        """Return the digest of the image that this one refers to, or None when it refers to none.
+
+        DescribeImages tells it; a manifest that was read does as well.
+        """
+        image = self._by_digest.get(digest)
+        return None if image is None else self._subject(image)
+
+    def _subject(self, image: Image) -> str | None:
+        if image.subject_digest is not None:
+            return image.subject_digest
+        manifest = self.manifests.get(image.digest)
+        return None if manifest is None or manifest.subject is None else manifest.subject.digest
+
+    def kind_of(self, digest: str) -> ImageKind:
+        """Return what an image is for: image, index, attestation, signature, sbom, artifact, or unknown.
+
+        Its manifest decides when it was read. Else what DescribeImages tells (media types, subject), the index that
+        lists it, and cosign's tag scheme (`sha256-HEX.sig`, `.att`, `.sbom`) do. An untagged image may be the
+        attestation child of an index that was not read, so it is unknown as long as there is such an index.
+
+        Raises:
+            KeyError: the digest is not in the inventory.
+        """
+        image = self._by_digest[digest]
+        manifest = self.manifests.get(digest)
+        if manifest is not None and manifest.kind != "image":
+            return manifest.kind
+        if self._listed_as_attestation(digest):
+            return "attestation"
+        if manifest is not None:
+            return "image"
+        return "index" if image.is_index else self._kind_by_listing(image)
+
+    def _listed_as_attestation(self, digest: str) -> bool:
+        read = (self.manifests.get(parent.digest) for parent in self.parents_of(digest))
+        entries = [d for m in read if m is not None for d in m.manifests if d.digest == digest]
+        return bool(entries) and all(d.is_attestation for d in entries)
+
+    def _kind_by_listing(self, image: Image) -> ImageKind:
+        schemes = [_COSIGN_TAG.fullmatch(tag) for tag in image.tags]
+        if schemes and schemes[0] is not None and all(schemes):
+            return _COSIGN_KINDS[schemes[0][1]]
+        told = image.artifact_media_type
+        kind = kind_of_type(told) if told else None
+        if kind is not None and kind != "image":
+            return kind
+        if image.subject_digest is not None or (told and kind is None):
+            return "artifact"
+        if (image.manifest_media_type or "").startswith(_DOCKER):
+            return "image"
+        if kind is None or (not image.tags and self.opaque_indexes):
+            return "unknown"
+        return "image"
 
     def __iter__(self) -> Iterator[Image]:
         return iter(self.images)

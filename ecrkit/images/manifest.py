@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -42,16 +43,36 @@ _IMAGE_CONFIGS: Final = frozenset(
         "application/vnd.docker.container.image.v1+json",
     }
 )
-_IN_TOTO: Final = "application/vnd.in-toto+json"
 _SIGNATURE_TYPES: Final = (
     "application/vnd.dev.sigstore.bundle",
     "application/vnd.dev.cosign.artifact.sig",
     "application/vnd.dev.cosign.simplesigning",
     "application/vnd.cncf.notary.signature",
 )
+_ATTESTATION_TYPES: Final = (
+    "application/vnd.in-toto",
+    "application/vnd.dsse.envelope",
+    "application/vnd.docker.attestation",
+)
 _SBOM_MARKS: Final = ("spdx", "cyclonedx", "syft", "sbom")
+_FILES: Final = re.compile(
+    r"application/vnd\.(?:oci\.image\.layer\.|docker\.(?:image\.rootfs\.|container\.image\.rootfs\.))"
+)
+_COSIGN_SIGN: Final = "https://sigstore.dev/cosign/sign/v1"
 
 ManifestKind = Literal["image", "index", "attestation", "signature", "sbom", "artifact"]
+"""What a manifest is for."""
+
+
+def kind_of_type(media_type: str) -> Literal["image", "attestation", "signature", "sbom"] | None:
+    """Return what a config, layer or artifact type stands for, or None when it is none of the known ones."""
+    if media_type in _IMAGE_CONFIGS:
+        return "image"
+    if media_type.startswith(_SIGNATURE_TYPES):
+        return "signature"
+    if media_type.startswith(_ATTESTATION_TYPES):
+        return "attestation"
+    return "sbom" if any(mark in media_type for mark in _SBOM_MARKS) else None
 
 
 def _names(manifest: Manifest) -> tuple[str, ...]:
@@ -187,24 +208,31 @@ class Manifest(Record):
     def kind(self) -> ManifestKind:
         """What the manifest is for.
 
-        `attestation` is a buildx or in-toto attestation, `signature` a cosign, Sigstore or Notation signature,
+        What a node can run is an `image`, whatever else it claims to be: a config of an image and a layer of files.
+        `attestation` is a buildx, in-toto or DSSE attestation, `signature` a cosign, Sigstore or Notation signature,
         `sbom` a software bill of materials, `artifact` anything else that is no container image.
         """
         if self.is_index:
             return "index"
-        types = [self.artifact_type or "", *(d.media_type for d in self.layers)]
-        if self.config is not None and self.config.media_type not in _IMAGE_CONFIGS:
-            types.append(self.config.media_type)
-        if any(t.startswith(_SIGNATURE_TYPES) for t in types):
-            return "signature"
-        if any(mark in t for t in types for mark in _SBOM_MARKS):
-            return "sbom"
-        if self.layers and all(d.media_type == _IN_TOTO for d in self.layers):
+        config = None if self.config is None else self.config.media_type
+        types = {layer.media_type for layer in self.layers}
+        if config is None or (config in _IMAGE_CONFIGS and any(map(_FILES.match, types))):
+            return "image"
+        stated = self.artifact_type or ("" if config in _IMAGE_CONFIGS else config)
+        found = kind_of_type(stated)
+        if found is None and types:
+            first, *others = map(kind_of_type, types)
+            found = first if all(kind == first for kind in others) else None
+        if found == "signature" and self._predicate not in (None, _COSIGN_SIGN):
             return "attestation"
-        if self.artifact_type and "attestation" in self.artifact_type:
-            return "attestation"
-        image = self.media_type in _V1 or (self.config is not None and self.config.media_type in _IMAGE_CONFIGS)
-        return "image" if image and self.artifact_type is None else "artifact"
+        if found is None or found == "image":
+            return "artifact" if stated else "image"
+        return found
+
+    @property
+    def _predicate(self) -> str | None:
+        # A Sigstore bundle holds a signature or an attestation; which one, only this annotation tells.
+        return self.annotations.get("dev.sigstore.bundle.predicateType")
 
     @override
     def __str__(self) -> str:

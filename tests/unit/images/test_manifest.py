@@ -99,7 +99,7 @@ class TestKinds:
         "entry",
         [
             {"platform": {"os": "unknown", "architecture": "unknown"}},
-            {"annotations": {"vnd.docker.reference.type": "attestation-manifest"}},
+            {"annotations": {"vnd.docker.reference.type": "attestation-manifest"}, "platform": None},
         ],
     )
     def test_buildx_attestation_child_is_no_platform(self, entry: dict[str, object]) -> None:
@@ -108,9 +108,21 @@ class TestKinds:
         assert [d.digest for d in manifest.platforms] == [image.digest]
         assert manifest.children == (image.digest, attestation.digest)
 
+    def test_what_a_node_can_run_is_no_attestation(self) -> None:
+        # An image that carries the annotation must not slip past gates that leave attestations out.
+        notes = {"vnd.docker.reference.type": "attestation-manifest"}
+        entry = {**child(raw(image_document([blob("a", 5)]))), "annotations": notes}
+        assert not parse(index_document([entry])).manifests[0].is_attestation
+
+    @pytest.mark.parametrize("artifact_type", ["application/spdx+json", "application/vnd.cncf.notary.signature"])
+    def test_an_image_is_one_whatever_it_claims(self, artifact_type: str) -> None:
+        files, bill = blob("a", 5), blob("b", 5, "application/spdx+json")
+        assert parse(image_document([files, bill], artifactType=artifact_type)).kind == "image"
+
     def test_attestation_names_its_sibling(self) -> None:
         notes = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": digest_of("x")}
-        found = parse(index_document([{**child(raw(image_document([]))), "annotations": notes}])).manifests[0]
+        entry = {**child(raw(image_document([]))), "annotations": notes, "platform": None}
+        found = parse(index_document([entry])).manifests[0]
         assert (found.is_attestation, found.attests) == (True, digest_of("x"))
 
     def test_attestation_manifest_in_both_layouts(self) -> None:
@@ -137,6 +149,7 @@ class TestKinds:
             ("application/vnd.cncf.notary.signature", "application/jose+json", "signature"),
             ("application/spdx+json", "application/x", "sbom"),
             (None, "application/vnd.cyclonedx+json", "sbom"),
+            (None, "application/vnd.dsse.envelope.v1+json", "attestation"),
             ("application/vnd.docker.attestation.manifest.v1+json", "application/x", "attestation"),
             ("application/vnd.example.thing", "application/x", "artifact"),
         ],
@@ -144,6 +157,24 @@ class TestKinds:
     def test_artifacts(self, artifact_type: str | None, layer: str, kind: str) -> None:
         more = {"artifactType": artifact_type} if artifact_type else {}
         assert parse(image_document([blob("a", 5, layer)], **more)).kind == kind
+
+    @pytest.mark.parametrize(
+        ("predicate", "kind"),
+        [
+            (None, "signature"),
+            ("https://sigstore.dev/cosign/sign/v1", "signature"),
+            ("https://slsa.dev/provenance/v1", "attestation"),
+        ],
+    )
+    def test_a_bundle_holds_a_signature_or_an_attestation(self, predicate: str | None, kind: str) -> None:
+        notes = {"annotations": {"dev.sigstore.bundle.predicateType": predicate}} if predicate else {}
+        bundle = "application/vnd.dev.sigstore.bundle.v0.3+json"
+        assert parse(image_document([blob("a", 5, bundle)], artifactType=bundle, **notes)).kind == kind
+
+    def test_layers_of_several_kinds_decide_nothing(self) -> None:
+        layers = [blob("a", 5, "application/spdx+json"), blob("b", 5, "application/vnd.in-toto+json")]
+        assert parse(image_document(layers)).kind == "image"
+        assert parse(image_document(layers, artifactType="application/x")).kind == "artifact"
 
     def test_a_config_of_another_type_makes_an_artifact(self) -> None:
         config = blob("c", 3, "application/vnd.cncf.helm.config.v1+json")
