@@ -1,0 +1,1 @@
+"""Registry tokens and the documents that carry them."""
