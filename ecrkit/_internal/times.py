@@ -20,6 +20,8 @@ def parse_time(value: object) -> dt.datetime:
         ValueError: not a time, or a time without zone. A naive time is refused, since nobody can know its zone.
     """
     if isinstance(value, dt.datetime):
+        if value.tzinfo is UTC:
+            return value
         if value.utcoffset() is None:
             raise ValueError(f"time without zone: {value.isoformat()}; give it a zone, for example UTC")
         try:

@@ -27,6 +27,7 @@ OPERATIONS: Final = ("DescribeImages", "ListImages", "BatchGetImage", "DescribeI
 """The operations whose answers are large enough to be worth it."""
 
 Converter = Callable[[Any], Any]
+_from_timestamp: Final = dt.datetime.fromtimestamp
 
 
 class _OddError(Exception):
@@ -136,10 +137,27 @@ def _structure(shape: Shape, under_way: dict[str, Converter]) -> Converter:
     if shape.name in under_way:  # a shape may contain itself
         return under_way[shape.name]
     plan: dict[str, tuple[str, Converter | None]] = {}
+    # What has to be looked at when every member is known, stands under its own name and is not null.
+    times: list[str] = []
+    integers: list[str] = []
+    others: list[tuple[str, Converter]] = []
 
     def convert(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
             raise _OddError
+        if value.keys() <= names and None not in value.values():
+            # The usual case, in place: the decoded object belongs to nobody else, and a new one would cost as much
+            # again in allocations and garbage collection.
+            for name in times:
+                if name in value:
+                    value[name] = _timestamp(value[name])
+            for name in integers:
+                if name in value and type(value[name]) is not int:
+                    raise _OddError
+            for name, member in others:
+                if name in value:
+                    value[name] = member(value[name])
+            return value
         out = {}
         for wire, raw in value.items():
             if raw is not None and wire in plan:
@@ -149,8 +167,18 @@ def _structure(shape: Shape, under_way: dict[str, Converter]) -> Converter:
 
     under_way[shape.name] = convert
     members: Mapping[str, Shape] = shape.members  # type: ignore[attr-defined]
-    for name, member in members.items():
-        plan[member.serialization.get("name", name)] = (name, _compile(member, under_way))
+    for name, part in members.items():
+        wire, inner = part.serialization.get("name", name), _compile(part, under_way)
+        plan[wire] = (name, inner)
+        if wire != name or inner is None:
+            continue
+        if inner is _timestamp:
+            times.append(name)
+        elif inner is _integer:
+            integers.append(name)
+        else:
+            others.append((name, inner))
+    names = frozenset(name for wire, (name, _) in plan.items() if wire == name)
     return convert
 
 
@@ -169,14 +197,22 @@ def _map(inner: Converter | None) -> Converter:
             raise _OddError
         return value if inner is None else {key: inner(item) for key, item in value.items()}
 
-    return convert
+    def convert_integers(value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise _OddError
+        for item in value.values():
+            if type(item) is not int:
+                raise _OddError
+        return value
+
+    return convert_integers if inner is _integer else convert
 
 
 def _timestamp(value: Any) -> dt.datetime:
     # Exact types: a bool is an int, and botocore has its own opinion of it.
     if type(value) is not float and type(value) is not int:
         raise _OddError
-    return dt.datetime.fromtimestamp(value, dt.UTC)
+    return _from_timestamp(value, dt.UTC)
 
 
 def _integer(value: Any) -> int:
