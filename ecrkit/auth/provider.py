@@ -114,7 +114,7 @@ class TokenProvider:
                 slot.changed.notify_all()
         if made is not None:
             return made
-        if stale is not None and stale.valid(now):
+        if stale is not None and stale.valid(now) and slot.forgotten == forgotten:
             return stale
         assert failure is not None
         raise failure
