@@ -20,9 +20,10 @@ from typing_extensions import override
 from ecrkit.aws.downloads import Fetch, fetch_over_http
 from ecrkit.aws.ecr import EcrGateway
 from ecrkit.aws.session import AwsSession, offline_session
+from ecrkit.aws.workers import Workers
 from ecrkit.errors import Denied, InvalidInput, NotFound
 from ecrkit.images.inventory import Inventory
-from ecrkit.ports import Clock, Listing, OnProgress
+from ecrkit.ports import Clock, InspectorSource, Listing, OnProgress
 from ecrkit.records import Image, Progress, RawManifest, Repository
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.local import Engine
+    from ecrkit.scanning.service import ScanningService
 
 __all__ = ["Registry", "WhichManifests"]
 
@@ -61,6 +63,7 @@ class Registry:
         self._clock: Clock = clock if clock is not None else session.clock
         self._engine = engine
         self._recipe = recipe
+        self._account: str | None = None
         self._gateway = EcrGateway(
             session.caller("ecr"),
             registry_id=registry_id,
@@ -161,7 +164,9 @@ class Registry:
             rates={},
         )
         attach(opened.client("ecr"), engine, account=account, region=where)
-        return cls(opened, clock=engine.clock, engine=engine)
+        made = cls(opened, clock=engine.clock, engine=engine)
+        made._account = account
+        return made
 
     # ---- what it stands on
 
@@ -291,6 +296,38 @@ class Registry:
         from ecrkit.lifecycle.service import LifecycleService
 
         return LifecycleService(self._gateway, self._gateway, self._gateway, self._clock)
+
+    @cached_property
+    def scanning(self) -> ScanningService:
+        """Scans: read results, wait for them, judge them, many at a time; plan and apply the scanning configuration.
+
+        Inspector is a service of its own, with permissions of its own: `scanning.with_inspector(registry.inspector)`
+        asks it too.
+        """
+        from ecrkit.scanning.service import ScanningService
+
+        return ScanningService(
+            source=self._gateway,
+            tags=self._gateway,
+            manifests=self._gateway,
+            fan_out=Workers(self._session.workers),
+            clock=self._clock,
+            store=self._gateway,
+        )
+
+    @cached_property
+    def inspector(self) -> InspectorSource:
+        """Inspector's own view of the images: EPSS, exploits, where they are in use, and whether they are watched."""
+        if self._engine is not None:
+            from ecrkit.local.inspector import EmbeddedInspector
+
+            return EmbeddedInspector(engine=self._engine, account=self._account, region=self.region)
+        from ecrkit.aws.inspector import InspectorGateway
+
+        return InspectorGateway(self._session.caller("inspector2"), account=self.registry_id or self._own_account)
+
+    def _own_account(self) -> str:
+        return str(self._session.caller("sts").call("GetCallerIdentity", {})["Account"])
 
     # ---- its end
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["run_many"]
+import attrs
+
+__all__ = ["Workers", "run_many"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -103,3 +105,19 @@ def _begin(pool: ThreadPoolExecutor, work: Callable[[T], R], source: Iterator[T]
     except StopIteration:
         return None
     return item, pool.submit(work, item)
+
+
+@attrs.frozen
+class Workers:
+    """Runs the same work for many items, `count` at a time; satisfies `ports.FanOut`.
+
+    Example:
+        >>> sorted(Workers(2).each(len, ["a", "bb"]))
+        [('a', 1), ('bb', 2)]
+    """
+
+    count: int
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> Generator[tuple[T, R]]:
+        """Yield each item with its result, in the order in which they finish; see `run_many`."""
+        return run_many(work, items, workers=self.count)

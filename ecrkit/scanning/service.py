@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import attrs
 
@@ -12,6 +12,7 @@ from ecrkit.errors import (
     AwsCallFailed,
     Denied,
     EcrkitError,
+    InvalidInput,
     InvalidReference,
     NotFound,
     Throttled,
@@ -19,9 +20,21 @@ from ecrkit.errors import (
     WaitExpired,
     WaitFailed,
 )
-from ecrkit.ports import Clock, FanOut, FindingSource, InspectorSource, ManifestSource, OnProgress, TagSource
+from ecrkit.ports import (
+    Clock,
+    FanOut,
+    FindingSource,
+    InspectorSource,
+    ManifestSource,
+    OnProgress,
+    ScanningConfigurationStore,
+    TagSource,
+)
 from ecrkit.records import Progress
 from ecrkit.refs import ImageRef
+from ecrkit.scanning.configuration import ScanningConfiguration, ScanningPlan
+from ecrkit.scanning.configuration import apply as apply_plan
+from ecrkit.scanning.configuration import plan as make_plan
 from ecrkit.scanning.findings import ScanReport
 from ecrkit.scanning.platforms import ImageScan, IndexChild, index_children
 from ecrkit.scanning.waiting import Observation, ObservationKind, ScanWait, WaitStep, step
@@ -50,7 +63,7 @@ class ScanningService:
     `source` answers DescribeImageScanFindings. `tags` and `manifests` resolve tags and indexes: without `tags` a
     reference needs a digest, without `manifests` an index cannot be told from an image without a scan. `inspector`
     adds EPSS, exploits and in-use counts. `fan_out` runs many questions at once and paces them. `scan_type` is the
-    registry's (BASIC or ENHANCED), when known.
+    registry's (BASIC or ENHANCED), when known. `store` holds the registry's scanning configuration.
     """
 
     source: FindingSource
@@ -60,6 +73,48 @@ class ScanningService:
     fan_out: FanOut = attrs.field(factory=_OneByOne)
     clock: Clock = attrs.field(factory=SystemClock)
     scan_type: str | None = None
+    store: ScanningConfigurationStore | None = None
+
+    def with_inspector(self, inspector: InspectorSource | None) -> Self:
+        """Return this service with Inspector as its second source, or without one for None."""
+        return attrs.evolve(self, inspector=inspector)
+
+    # ---- the registry's configuration
+
+    def _the_store(self) -> ScanningConfigurationStore:
+        if self.store is None:
+            raise InvalidInput.single("no scanning configuration", "store", "this service was given none")
+        return self.store
+
+    def configuration(self) -> ScanningConfiguration:
+        """Return what the registry scans, and when.
+
+        Raises:
+            InvalidInput: the service has no store, or the registry is another account's.
+            AwsCallFailed: AWS refused or failed the call.
+        """
+        return ScanningConfiguration.from_api(self._the_store().scanning_configuration())
+
+    def plan_configuration(self, wanted: ScanningConfiguration, repositories: Iterable[str]) -> ScanningPlan:
+        """Return what putting `wanted` would change for the repositories; reads, and writes nothing.
+
+        Raises:
+            PlanRefused: the present configuration has members that ecrkit does not know.
+            AwsCallFailed: AWS refused or failed the call.
+        """
+        return make_plan(self._the_store(), wanted, repositories)
+
+    def apply_configuration(self, plan: ScanningPlan, *, allow_loss: bool = False) -> bool:
+        """Put the planned configuration, after reading the present one again; return whether anything was written.
+
+        Raises:
+            PlanOutdated: the configuration has changed since the plan was made.
+            PlanRefused: repositories would lose their scans, and not `allow_loss`.
+            AwsCallFailed: AWS refused or failed a call.
+        """
+        return apply_plan(plan, self._the_store(), allow_loss=allow_loss)
+
+    # ---- results
 
     def resolve(self, ref: str | ImageRef) -> ImageScan:
         """Return what the reference stands for, with a report that says "no scan" for every platform image.

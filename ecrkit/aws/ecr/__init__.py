@@ -6,6 +6,7 @@ from ecrkit.aws.ecr.deletion import DeletionPlan, DeletionReport, plan_deletion
 from ecrkit.aws.ecr.gateway import EcrGateway
 from ecrkit.aws.ecr.images import Crawled
 from ecrkit.aws.ecr.manifests import ACCEPTED_MEDIA_TYPES, Manifests
+from ecrkit.aws.ecr.scanning import RepositoryScanning
 
 __all__ = [
     "ACCEPTED_MEDIA_TYPES",
@@ -14,5 +15,6 @@ __all__ = [
     "DeletionReport",
     "EcrGateway",
     "Manifests",
+    "RepositoryScanning",
     "plan_deletion",
 ]

@@ -47,6 +47,11 @@ USES = {
     "delete_lifecycle_policy": lambda g: g.delete_lifecycle_policy("app"),
     "start_lifecycle_preview": lambda g: g.start_lifecycle_preview("app"),
     "lifecycle_preview": lambda g: g.lifecycle_preview("app"),
+    "scan_pages": lambda g: g.scan_pages("app", DIGEST).all(),
+    "start_scan": lambda g: g.start_scan("app", DIGEST),
+    "scanning_configuration": lambda g: g.scanning_configuration(),
+    "put_scanning_configuration": lambda g: g.put_scanning_configuration({"scanType": "BASIC", "rules": []}),
+    "repository_scanning": lambda g: g.repository_scanning(["app"]),
 }
 REPOSITORY = {
     "repositoryName": "app", "repositoryArn": ARN, "registryId": "123456789012", "repositoryUri": "u", "createdAt": 1.0,
