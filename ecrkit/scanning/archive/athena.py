@@ -216,7 +216,8 @@ def _remediation(tables: Tables, scope: Scope, deployments: bool) -> str:
     else:
         deployed = (
             f"SELECT account, region, repository, '{LATEST_PUSH}' AS environment,\n"
-            "    max(coalesce(platform, '')) AS platform, image_digest, coalesce(min(pushed_at), min(read_at)) AS begins_at\n"
+            "    max(coalesce(platform, '')) AS platform, image_digest,\n"
+            "    coalesce(min(pushed_at), min(read_at)) AS begins_at\n"
             "  FROM (\n"
             "    SELECT account, region, repository, image_digest, platform, read_at, pushed_at FROM scan\n"
             "    UNION ALL\n"
