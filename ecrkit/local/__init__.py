@@ -13,6 +13,7 @@ Example:
 from __future__ import annotations
 
 from ecrkit.local.clock import DEFAULT_START, ManualClock
+from ecrkit.local.enforcement import Enforcement, LocalPrincipal
 from ecrkit.local.engine import Engine, Limits, OperationState, Timings, operation_table
 from ecrkit.local.events import (
     Call,
@@ -35,6 +36,7 @@ from ecrkit.local.throttle import throttle
 __all__ = [
     "DEFAULT_START",
     "Call",
+    "Enforcement",
     "Engine",
     "Event",
     "ImageDeleted",
@@ -45,6 +47,7 @@ __all__ = [
     "LifecycleFailure",
     "LifecyclePolicyExecuted",
     "Limits",
+    "LocalPrincipal",
     "LocalServer",
     "ManualClock",
     "OperationState",

@@ -27,13 +27,15 @@ class CredentialScope:
 
     account: str | None
     region: str | None
+    key: str | None = attrs.field(default=None, repr=False, eq=False)
 
 
 def credential_scope(authorization: str) -> CredentialScope:
     """Return the account and region that an `Authorization` header names; the signature itself is not checked.
 
     A signature names no account. An access key that is twelve digits stands for the account of that number, so that
-    a test can call from several accounts; any other key means the engine's own account.
+    a test can call from several accounts; any other key means the engine's own account. On an engine with principals
+    any other key is the name of the principal that calls, and one that names none is refused.
 
     Example:
         >>> credential_scope("AWS4-HMAC-SHA256 Credential=111122223333/20260101/eu-west-1/ecr/aws4_request, ...")
@@ -45,7 +47,7 @@ def credential_scope(authorization: str) -> CredentialScope:
     if found is None:
         return CredentialScope(account=None, region=None)
     key = found["key"]
-    return CredentialScope(account=key if _ACCOUNT.fullmatch(key) else None, region=found["region"])
+    return CredentialScope(account=key if _ACCOUNT.fullmatch(key) else None, region=found["region"], key=key)
 
 
 def answer_request(engine: Engine, target: str, authorization: str, body: bytes, *, url: str) -> Answer:
@@ -56,7 +58,9 @@ def answer_request(engine: Engine, target: str, authorization: str, body: bytes,
     keep. All other answers are the engine's own.
     """
     scope = credential_scope(authorization)
-    found = answer(engine, target, body, account=scope.account, region=scope.region)
+    # With principals the access key is a name of theirs; a mistyped one must not end up with the root user's rights.
+    caller = scope.key if engine.enforcement is not None and scope.account is None else None
+    found = answer(engine, target, body, account=scope.account, region=scope.region, caller=caller)
     if found.status != 200 or not target.endswith(".GetAuthorizationToken"):
         return found
     document = json.loads(found.body)

@@ -9,7 +9,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
@@ -22,6 +22,9 @@ from ecrkit.local.registry import RegistryState
 from ecrkit.local.state import ImageState, RepositoryState
 from ecrkit.local.validation import service_model, validate_request
 from ecrkit.ports import Clock
+
+if TYPE_CHECKING:
+    from ecrkit.local.enforcement import Enforcement, PrincipalLike
 
 __all__ = ["Engine", "Limits", "OperationState", "Timings", "operation_table"]
 
@@ -104,6 +107,7 @@ class Engine:
         region: the region of calls that name none.
         timings: how long asynchronous work takes.
         limits: the quotas to enforce.
+        principals: who may call, by name, with their policies; every call is then decided by them (see `enforce`).
 
     Example:
         >>> engine = Engine()
@@ -120,6 +124,7 @@ class Engine:
         region: str = "us-east-1",
         timings: Timings | None = None,
         limits: Limits | None = None,
+        principals: Mapping[str, PrincipalLike] | None = None,
     ) -> None:
         self.clock: Clock = clock or ManualClock()
         self.account = account
@@ -147,6 +152,35 @@ class Engine:
         self._numbers = itertools.count(1)
         self._passwords: dict[str, _Secret] = {}
         self._downloads: dict[str, _Secret] = {}
+        self.enforcement: Enforcement | None = None
+        """What decides who may do what; None lets everybody do everything."""
+        if principals is not None:
+            self.enforce(principals)
+
+    def enforce(
+        self,
+        principals: Mapping[str, PrincipalLike] | None,
+        *,
+        resource_control: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Decide every call from now on by policies: those of its caller, of the repository and of the registry.
+
+        `principals` maps names to `LocalPrincipal`s, or to the identity policies of a role of the engine's account;
+        `caller=` of a call or a client is then a name or an ARN of theirs. Calls that name no caller are the root
+        user's, so that a test can prepare its registry. `resource_control` holds an account's resource control
+        policies, by account. None for `principals` ends the enforcement.
+
+        Raises:
+            InvalidInput: an ARN is none of a user, role or session, or two principals share one.
+        """
+        if principals is None:
+            self.enforcement = None
+            return
+        from ecrkit.local.enforcement import Enforcement
+
+        self.enforcement = Enforcement(
+            principals, account=self.account, region=self.region, resource_control=resource_control
+        )
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -168,6 +202,10 @@ class Engine:
             ServiceFault: what ECR would answer; UnknownOperationException for a name the installed model does not
                 know, UnsupportedOperationException for an operation that the embedded ECR does not bring.
         """
+        guard = self.enforcement
+        if guard is not None and caller is not None:
+            caller, own = guard.resolve(caller)
+            account = account or own
         account, region = account or self.account, region or self.region
         call = Call(
             operation=operation,
@@ -186,6 +224,8 @@ class Engine:
         if operation not in model.operation_names:
             refuse("UnknownOperationException", f"ECR has no operation {operation}")
         validate_request(model.operation_model(operation), call.params)
+        if guard is not None:
+            guard.check(self, call)
         handler = handlers().get(operation)
         if handler is None:
             refuse(

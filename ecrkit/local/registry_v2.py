@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import attrs
 
+from ecrkit.local.events import Call
 from ecrkit.local.faults import ServiceFault
 from ecrkit.local.http_bodies import Body, Spool
 from ecrkit.local.manifests import DIGEST, OCI_INDEX
@@ -74,6 +75,19 @@ class _Session:
             region=self.registry.region,
             caller=self.caller,
         )
+
+    def authorize(self, operation: str, name: str) -> None:
+        """Refuse what the caller may not do, for steps of the protocol that are no calls of the API."""
+        guard = self.engine.enforcement
+        if guard is not None:
+            params = {"registryId": self.registry.account, "repositoryName": name}
+            guard.check(
+                self.engine,
+                Call(
+                    operation=operation, account=self.account, region=self.registry.region,
+                    time=self.engine.clock.now(), caller=self.caller, params=params,
+                ),
+            )  # fmt: skip
 
 
 def _answer(status: int, body: bytes = b"", **headers: str) -> Answer:
@@ -229,9 +243,9 @@ class RegistryV2:
             if fault.code != "ImageAlreadyExistsException":
                 raise
             # The protocol's PUT is idempotent: the image is there under this reference already.
-            digest = session.call("DescribeImages", repositoryName=name, imageIds=[asked])["imageDetails"][0][
-                "imageDigest"
-            ]
+            # Read from the state: whoever may push need not be allowed to describe.
+            repo = session.registry.repository(name)
+            digest = asked.get("imageDigest") or repo.tag_to_digest[asked["imageTag"]]
         headers = {"Location": f"/v2/{name}/manifests/{digest}", "Docker_Content_Digest": digest}
         subject = session.registry.repository(name).images[digest].manifest.subject
         if subject is not None:
@@ -286,12 +300,15 @@ class RegistryV2:
         if request.method == "GET":
             return self._progress(204, name, upload_id, spool)
         if request.method == "PATCH":
+            session.authorize("UploadLayerPart", name)
             self._receive(request, spool)
             return self._progress(202, name, upload_id, spool)
         if request.method == "PUT":
+            session.authorize("UploadLayerPart", name)
             self._receive(request, spool)
             return self._finish(session, request, name, upload_id, spool)
         if request.method == "DELETE":
+            session.authorize("InitiateLayerUpload", name)
             session.registry.cancel_upload(name, upload_id)
             self._forget(upload_id)
             return _answer(204)
@@ -302,16 +319,31 @@ class RegistryV2:
         if mount is not None:
             if not DIGEST.fullmatch(mount):
                 raise RegistryError(400, "DIGEST_INVALID", f"{mount} is no sha256 digest")
-            if source is not None and session.registry.mount_blob(name, mount, source):
+            if (
+                source is not None
+                and self._may_mount(session, name, source)
+                and session.registry.mount_blob(name, mount, source)
+            ):
                 return _created_blob(name, mount)
         upload_id: str = session.call("InitiateLayerUpload", repositoryName=name)["uploadId"]
         spool = Spool()
         with self._lock:
             self._spools[upload_id] = spool
         if request.query("digest") is not None:
+            session.authorize("UploadLayerPart", name)
             self._receive(request, spool)
             return self._finish(session, request, name, upload_id, spool)
         return self._progress(202, name, upload_id, spool)
+
+    @staticmethod
+    def _may_mount(session: _Session, name: str, source: str) -> bool:
+        # A mount reads the source and writes the target; one that is refused there falls back to an upload.
+        session.authorize("InitiateLayerUpload", name)
+        try:
+            session.authorize("GetDownloadUrlForLayer", source)
+        except ServiceFault:
+            return False
+        return True
 
     def _spool(self, session: _Session, name: str, upload_id: str) -> Spool:
         try:
@@ -350,6 +382,7 @@ class RegistryV2:
         digest = request.query("digest") or ""
         if not DIGEST.fullmatch(digest):
             raise RegistryError(400, "DIGEST_INVALID", "the query parameter digest must be a sha256 digest")
+        session.authorize("CompleteLayerUpload", name)
         session.registry.cancel_upload(name, upload_id)
         try:
             session.registry.put_blob(name, digest, spool.read())  # refuses bytes of another digest
