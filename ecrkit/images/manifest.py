@@ -19,6 +19,7 @@ from typing_extensions import override
 from ecrkit._internal.jsonio import Record
 from ecrkit.errors import InvalidManifest, Problem
 from ecrkit.images.descriptor import Descriptor, DescriptorReader
+from ecrkit.images.json_document import load_document
 
 __all__ = ["EMPTY_CONFIG", "MAX_MANIFEST_BYTES", "Manifest", "ManifestKind", "parse_manifests"]
 
@@ -127,7 +128,7 @@ class Manifest(Record):
                 `problems` names every fault with its JSON path.
         """
         raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        document = _load(raw)
+        document = load_document(raw, limit=MAX_MANIFEST_BYTES, what="invalid manifest", error=InvalidManifest)
         kind = _media_type(document, media_type)
         computed = "sha256:" + hashlib.sha256(raw).hexdigest()
         reader = DescriptorReader()
@@ -241,30 +242,6 @@ class Manifest(Record):
 
 def _refuse(message: str) -> InvalidManifest:
     return InvalidManifest("invalid manifest", [Problem("$", message)])
-
-
-def _constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two readers may take different ones of two equal keys: the classic way to show a scanner another image.
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-def _load(raw: bytes) -> Mapping[str, Any]:
-    if len(raw) > MAX_MANIFEST_BYTES:
-        raise _refuse(f"has {len(raw)} bytes, ECR takes at most {MAX_MANIFEST_BYTES}")
-    try:
-        document: object = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
-    except (ValueError, RecursionError) as fault:
-        raise _refuse(f"is not JSON: {fault!s:.200}") from None
-    if not isinstance(document, dict):
-        raise _refuse(f"must be a JSON object, not {type(document).__name__}")
-    return document
 
 
 def _media_type(document: Mapping[str, Any], given: str | None) -> str:

@@ -13,12 +13,11 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 import attrs
-from typing_extensions import override
 
 from ecrkit._internal.jsonio import Record
-from ecrkit._internal.tables import size as for_people
 from ecrkit.errors import InvalidInput, Problem
 from ecrkit.images.blobs import UNSIZED, BlobTable
+from ecrkit.images.byte_range import ByteRange
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.manifest import Manifest
 from ecrkit.records import Image
@@ -27,47 +26,6 @@ __all__ = ["ByteRange", "StorageSplit", "freed_by", "naive_bytes", "storage_spli
 
 _UNREAD: Final = "a manifest was not read, so it is not known which layers it shares"
 _STAYING_UNREAD: Final = "an image that stays has an unread manifest and may share the layers"
-
-
-@attrs.frozen
-class ByteRange(Record):
-    """A number of bytes that lies between `low` and `high`; `high` is None when nothing bounds it from above.
-
-    `reasons` says why it is a range; an exact number has none.
-
-    Example:
-        >>> print(ByteRange(1024, 3072, ("one manifest was not read",)))
-        1.0 KiB to 3.0 KiB
-    """
-
-    low: int
-    high: int | None
-    reasons: tuple[str, ...] = ()
-
-    @classmethod
-    def exactly(cls, count: int) -> ByteRange:
-        """Return the range that holds one number."""
-        return cls(count, count)
-
-    @property
-    def exact(self) -> int | None:
-        """The number of bytes if it is known exactly, else None."""
-        return self.low if self.low == self.high else None
-
-    def __add__(self, other: ByteRange) -> ByteRange:
-        high = None if self.high is None or other.high is None else self.high + other.high
-        return ByteRange(self.low + other.low, high, tuple(dict.fromkeys(self.reasons + other.reasons)))
-
-    def __contains__(self, count: object) -> bool:
-        return isinstance(count, int) and self.low <= count and (self.high is None or count <= self.high)
-
-    @override
-    def __str__(self) -> str:
-        if self.exact is not None:
-            return for_people(self.low)
-        if self.high is None:
-            return f"at least {for_people(self.low)}"
-        return f"{for_people(self.low)} to {for_people(self.high)}"
 
 
 @attrs.frozen(kw_only=True)
