@@ -7,8 +7,9 @@ import traceback
 
 import pytest
 
-from ecrkit import errors
+from ecrkit import errors, ports
 from ecrkit.aws.ecr import EcrGateway, layers
+from ecrkit.aws.session import AwsSession, offline_session
 from ecrkit.records import ImageFailure
 from tests.unit.aws.conftest import client_error
 
@@ -116,3 +117,66 @@ class TestTheCaller:
         shown = [str(error) for error in (caught.value, caught.value.__cause__)]
         assert not any("FwoG" in text for text in shown)
         assert "InvalidSignatureException" in "".join(traceback.format_exception(caught.value))
+
+
+class TestRepositorySettings:
+    """What is asked for is what is sent."""
+
+    REPOSITORY = {
+        "repositoryName": "app", "repositoryArn": "arn", "registryId": "1", "repositoryUri": "u", "createdAt": 1.0,
+    }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("options", "sent"),
+        [
+            ({}, None),
+            ({"kms_key": "alias/k"}, {"encryptionType": "KMS", "kmsKey": "alias/k"}),
+            ({"kms_key": "k", "encryption_type": "KMS_DSSE"}, {"encryptionType": "KMS_DSSE", "kmsKey": "k"}),
+            ({"encryption_type": "AES256"}, {"encryptionType": "AES256"}),
+        ],
+    )
+    def test_encryption(self, scripted, options, sent):
+        caller, script = scripted(lambda *_: {"repository": self.REPOSITORY})
+        EcrGateway(caller).create_repository("app", **options)
+        assert script.calls[0][1].get("encryptionConfiguration") == sent
+
+    def test_exclusions_replace_earlier_ones(self, scripted):
+        caller, script = scripted(lambda *_: {})
+        EcrGateway(caller).put_tag_mutability("app", "IMMUTABLE_WITH_EXCLUSION", exclusions=["latest*"])
+        EcrGateway(caller).put_tag_mutability("app", "IMMUTABLE")
+        assert [asked.get("imageTagMutabilityExclusionFilters") for _, asked in script.calls] == [
+            [{"filterType": "WILDCARD", "filter": "latest*"}],
+            None,
+        ]
+
+
+class TestTheSwitchOfTheParser:
+    """The event that the fast parser uses is not documented, so it can be left alone."""
+
+    @pytest.mark.parametrize("fast", [True, False])
+    def test_switch(self, fast):
+        client = AwsSession(offline_session("eu-west-1"), fast_parser=fast).client("ecr")
+        parsed: dict[str, object] = {}
+        client.meta.events.emit(
+            "before-parse.ecr.ListImages",
+            response_dict={"status_code": 200, "body": b'{"imageIds": []}'},
+            customized_response_dict=parsed,
+        )
+        assert parsed == ({"imageIds": []} if fast else {})
+
+
+class TestTheRegion:
+    """A Region that is named wins over the session's."""
+
+    def test_named(self):
+        session = AwsSession(offline_session("eu-west-1"), region="eu-north-1")
+        assert (session.region, session.client("ecr").meta.region_name) == ("eu-north-1", "eu-north-1")
+
+
+class TestFanOut:
+    """The same work for many items, several at a time (`ports.FanOut`)."""
+
+    def test_at_the_same_time(self):
+        both = threading.Barrier(2)
+        fan_out: ports.FanOut = AwsSession(offline_session("eu-west-1"), workers=2)
+        assert sorted(fan_out.each(lambda _: both.wait(PATIENCE) >= 0, ["a", "b"])) == [("a", True), ("b", True)]
