@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, cast
 
 import boto3
 import botocore.session
@@ -25,14 +25,10 @@ from ecrkit.aws import fast_parser as fast
 from ecrkit.aws.calls import Attempts, Caller
 from ecrkit.aws.faults import error_from, scrubbed
 from ecrkit.aws.pacing import PUBLISHED_RATES, Pacers
-from ecrkit.aws.workers import run_many
 from ecrkit.errors import InvalidInput, Problem
 from ecrkit.ports import Clock
 
 __all__ = ["AwsSession", "client_config", "offline_session"]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _CONNECT_TIMEOUT: Final = 10.0
 _READ_TIMEOUT: Final = 60.0
@@ -150,18 +146,6 @@ class AwsSession:
         if self._fast_parser:
             fast.install(made)
         return made
-
-    def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-        """Yield each item with its result, as they are done, at most `workers` at a time; `ports.FanOut`.
-
-        Calls are paced by the callers, so `work` needs no pace of its own. The first error ends the stream.
-
-        Example:
-            >>> session = AwsSession(offline_session("eu-west-1"), workers=2)
-            >>> sorted(session.each(len, ["a", "bb"]))
-            [('a', 1), ('bb', 2)]
-        """
-        return run_many(work, items, workers=self.workers)
 
     def learned_rates(self) -> dict[str, float | None]:
         """Return calls a second by `service:Operation`, as learned from throttles; None where no limit is known."""

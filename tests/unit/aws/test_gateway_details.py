@@ -10,6 +10,7 @@ import pytest
 from ecrkit import errors, ports
 from ecrkit.aws.ecr import EcrGateway, layers
 from ecrkit.aws.session import AwsSession, offline_session
+from ecrkit.aws.workers import Workers
 from ecrkit.records import ImageFailure
 from tests.unit.aws.conftest import client_error
 
@@ -178,5 +179,5 @@ class TestFanOut:
 
     def test_at_the_same_time(self):
         both = threading.Barrier(2)
-        fan_out: ports.FanOut = AwsSession(offline_session("eu-west-1"), workers=2)
+        fan_out: ports.FanOut = Workers(2)
         assert sorted(fan_out.each(lambda _: both.wait(PATIENCE) >= 0, ["a", "b"])) == [("a", True), ("b", True)]
