@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from ecrkit.local import Engine
+from ecrkit.local.scans import finding, inject
 from tests.support.lab import INDEX, OCI, sha
 
 __all__ = ["SCENARIOS", "World", "plain"]
@@ -369,6 +370,72 @@ def a_token_opens_the_registry(ecr: Any, world: World) -> Any:
     return user, data["expiresAt"]
 
 
+def a_basic_scan(ecr: Any, world: World) -> Any:
+    digest = world.push("a", "v1")
+    none = refused(ecr.describe_image_scan_findings, repositoryName="app", imageId={"imageTag": "v1"})
+    assert none["Code"] == "ScanNotFoundException"
+    found = [finding("CVE-2026-1", "HIGH", "zlib", "1.2.13"), finding("CVE-2026-2", "LOW", "bash", "5.2")]
+    inject(world.engine, digest, findings=found)
+    started = ecr.start_image_scan(repositoryName="app", imageId={"imageTag": "v1"})
+    again = refused(ecr.start_image_scan, repositoryName="app", imageId={"imageDigest": digest})
+    assert again["Code"] == "LimitExceededException"
+    world.advance(seconds=10)
+    asked = {"repositoryName": "app", "imageId": {"imageDigest": digest}, "maxResults": 1}
+    first = ecr.describe_image_scan_findings(**asked)
+    second = ecr.describe_image_scan_findings(**asked, nextToken=first["nextToken"])
+    assert first["imageScanStatus"]["status"] == "COMPLETE" and "nextToken" not in second
+    assert [p["imageScanFindings"]["findings"][0]["severity"] for p in (first, second)] == ["HIGH", "LOW"]
+    return none, started, again, first, second
+
+
+def an_index_is_not_scanned(ecr: Any, world: World) -> Any:
+    child = world.push("a")
+    index = world("PutImage", repositoryName="app", imageManifest=world.index(child), imageTag="multi")
+    found = refused(ecr.start_image_scan, repositoryName="app", imageId=index["image"]["imageId"])
+    assert found == {
+        "Code": "UnsupportedImageTypeException",
+        "Message": "An artifact with media type 'application/vnd.oci.image.index.v1+json' cannot be scanned.",
+    }
+    return found
+
+
+def enhanced_findings(ecr: Any, world: World) -> Any:
+    rules = [{"scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": [{"filter": "*", "filterType": "WILDCARD"}]}]
+    ecr.put_registry_scanning_configuration(scanType="ENHANCED", rules=rules)
+    digest = world.push("a", "v1")
+    pending = ecr.describe_image_scan_findings(repositoryName="app", imageId={"imageTag": "v1"})
+    assert pending["imageScanFindings"] == {"findings": [], "enhancedFindings": []}
+    found = [
+        finding("CVE-2026-1", "HIGH", "zlib", "1.2.13", fixed_in="1.3.1", published=world.engine.clock.now()),
+        finding("CVE-2026-2", "LOW", "é", "5.2"),
+    ]
+    inject(world.engine, digest, findings=found, in_use_count=2, last_in_use_at=world.engine.clock.now())
+    world.advance(seconds=30)
+    asked = {"repositoryName": "app", "imageId": {"imageDigest": digest}, "maxResults": 1}
+    first = ecr.describe_image_scan_findings(**asked)
+    second = ecr.describe_image_scan_findings(**asked, nextToken=first["nextToken"])
+    counts = [p["imageScanFindings"]["findingSeverityCounts"] for p in (first, second)]
+    assert counts == [{"HIGH": 1}, {"LOW": 1}] and first["imageScanStatus"]["status"] == "ACTIVE"
+    by_hand = refused(ecr.start_image_scan, repositoryName="app", imageId={"imageTag": "v1"})
+    return pending, first, second, by_hand
+
+
+def how_repositories_are_scanned(ecr: Any, world: World) -> Any:
+    before = ecr.get_registry_scanning_configuration()
+    rule = {"repositoryFilters": [{"filter": "app*", "filterType": "WILDCARD"}]}
+    put = ecr.put_registry_scanning_configuration(scanType="BASIC", rules=[{**rule, "scanFrequency": "SCAN_ON_PUSH"}])
+    wrong = refused(
+        ecr.put_registry_scanning_configuration,
+        scanType="BASIC",
+        rules=[{**rule, "scanFrequency": "CONTINUOUS_SCAN"}],
+    )
+    assert wrong["Code"] == "InvalidParameterException"
+    each = ecr.batch_get_repository_scanning_configuration(repositoryNames=["app", "none"])
+    assert each["scanningConfigurations"][0]["scanFrequency"] == "SCAN_ON_PUSH"
+    assert each["failures"][0]["failureCode"] == "REPOSITORY_NOT_FOUND"
+    return before, put, wrong, each
+
+
 SCENARIOS: tuple[Callable[[Any, World], Any], ...] = (
     repositories_come_and_go,
     a_name_is_taken,
@@ -400,5 +467,9 @@ SCENARIOS: tuple[Callable[[Any, World], Any], ...] = (
     every_problem_of_a_request,
     another_registry_is_another,
     a_token_opens_the_registry,
+    a_basic_scan,
+    an_index_is_not_scanned,
+    enhanced_findings,
+    how_repositories_are_scanned,
 )
 """Every story; their names are the test ids."""

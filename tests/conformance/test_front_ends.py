@@ -38,6 +38,8 @@ BY_CLI = (
     scenarios.referrers_of_an_image,
     scenarios.every_problem_of_a_request,
     scenarios.a_token_opens_the_registry,
+    scenarios.a_basic_scan,
+    scenarios.enhanced_findings,
 )
 
 
