@@ -126,6 +126,12 @@ class TestSteps:
         assert rates == sorted(rates)
         assert rates[-1] > 100.0
 
+    def test_a_published_rate_is_where_a_recovered_one_would_be(self):
+        pace = Pace.starting(10.0)
+        for step in range(100):
+            pace = pace.passed(step / 10)
+        assert pace.rate > 20.0, "ten seconds of use without a throttle"
+
     def test_an_idle_pace_does_not_grow(self):
         pace = Pace.starting(10.0).throttled(sent_at=0.0, now=0.1)
         assert pace.passed(10_000.0).rate == pytest.approx(pace.passed(0.2).rate)
