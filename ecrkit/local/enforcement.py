@@ -76,6 +76,7 @@ class _Known:
     account: str
     policies: Policies
     context: Mapping[str, ContextValue]
+    unknown: tuple[str, ...] = _UNKNOWN
 
 
 @functools.lru_cache(maxsize=4096)
@@ -125,6 +126,16 @@ class Enforcement:
             self._add(name, given, problems)
         if problems:
             raise InvalidInput("no principals of an embedded ECR", problems)
+
+    @classmethod
+    def of_anybody(cls, caller: str, *, account: str, region: str) -> Enforcement:
+        """Return an enforcement for one caller of whom only the ARN is known: finds a Deny that stops it for certain."""
+        made = cls({}, account=account, region=region)
+        found = _PRINCIPAL.fullmatch(caller)
+        own = account if found is None else found["account"]
+        everything = Policies(identity=[_EVERYTHING])
+        made._by_caller[caller] = _Known(asks_as=caller, account=own, policies=everything, context={}, unknown=("*",))
+        return made
 
     def _add(self, name: str, given: PrincipalLike, problems: list[Problem]) -> None:
         principal = (
@@ -248,7 +259,11 @@ class Enforcement:
         context.update(known.context)
         given = {key.lower() for key in context}
         request = Request.build(
-            known.asks_as, action, resource, context=context, unknown=[k for k in _UNKNOWN if k.lower() not in given]
+            known.asks_as,
+            action,
+            resource,
+            context=context,
+            unknown=[k for k in known.unknown if k.lower() not in given],
         )
         request = attrs.evolve(
             request, resource_account=owner, context={**request.context, "aws:ResourceAccount": owner}

@@ -1,11 +1,13 @@
-"""Repository and registry policies: kept verbatim after a check of their outer form."""
+"""Repository and registry policies: kept verbatim after the checks that ECR makes of them.
+
+Whether a principal exists cannot be known here and is not checked; its form is.
+"""
 
 # ruff: noqa: ARG001  every handler has the same signature, whether it needs the engine or not
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ecrkit.local.faults import invalid, refuse
 
@@ -15,29 +17,40 @@ if TYPE_CHECKING:
     from ecrkit.local.state import RepositoryState
 
 
-def _check(text: str, *, what: str, resource: bool) -> None:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        document = None
-    statements = document.get("Statement") if isinstance(document, dict) else None
-    if isinstance(statements, dict):
-        statements = [statements]
-    good = (
-        isinstance(statements, list)
-        and bool(statements)
-        and all(
-            isinstance(s, dict)
-            and s.get("Effect") in ("Allow", "Deny")
-            and ("Action" in s) != ("NotAction" in s)
-            and ("Principal" in s) != ("NotPrincipal" in s)
-            # A repository policy names no resource, it lies on it; a registry policy must name some.
-            and (("Resource" in s) != ("NotResource" in s) if resource else not {"Resource", "NotResource"} & s.keys())
-            for s in statements
-        )
+_REFUSED: Final = {"unknown-action", "foreign-action", "principal"}
+"""Findings of the linter that ECR itself makes when it is given a policy."""
+
+
+def _check(text: str, *, kind: Literal["repository", "registry"]) -> None:
+    # Imported when the first policy comes: most engines never see one.
+    from ecrkit.access.documents import PolicyDocument
+    from ecrkit.access.lint import lint
+
+    document = PolicyDocument.read(text, kind=kind)
+    refused = bool(document.problems) or any(
+        f.code in _REFUSED and f.severity == "error" for f in lint(document, kind=kind)
     )
-    if not good:
-        invalid("PolicyText", f"Invalid {what} policy provided")
+    if refused:
+        invalid("PolicyText", f"Invalid {kind} policy provided")
+
+
+def _refuse_lock_out(engine: Engine, registry: RegistryState, repo: RepositoryState, text: str) -> None:
+    """Keep the caller from a policy that forbids it to set the next one (SetRepositoryPolicy, `force`)."""
+    from ecrkit.local.enforcement import Enforcement
+
+    call = engine.current
+    if call is None:
+        return
+    # Without principals nothing is known of the caller but its ARN: then only a Deny locks it out for certain.
+    guard = engine.enforcement or Enforcement.of_anybody(call.caller, account=call.account, region=call.region)
+    decision = guard.decide(engine, call, "ecr:SetRepositoryPolicy", repo.arn, repository_policy=text)
+    certain = decision.outcome == "ExplicitlyDenied"
+    if certain or (engine.enforcement is not None and not decision.allowed):
+        invalid(
+            "PolicyText",
+            "The policy would prevent the caller from setting another policy on the repository with name "
+            f"'{repo.name}' in the registry with id '{registry.account}'; use force to set it all the same",
+        )
 
 
 def _answer(registry: RegistryState, repo: RepositoryState, text: str) -> dict[str, Any]:
@@ -45,9 +58,11 @@ def _answer(registry: RegistryState, repo: RepositoryState, text: str) -> dict[s
 
 
 def set_repository_policy(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
-    """Sets the policy of a repository: JSON with statements that name no Resource. `force` changes nothing here."""
+    """Sets the policy of a repository: valid, without Resource, and none that locks the caller out unless `force`."""
     repo = registry.repository(params["repositoryName"])
-    _check(params["policyText"], what="repository", resource=False)
+    _check(params["policyText"], kind="repository")
+    if not params.get("force"):
+        _refuse_lock_out(engine, registry, repo, params["policyText"])
     repo.policy_text = params["policyText"]
     return _answer(registry, repo, params["policyText"])
 
@@ -72,8 +87,8 @@ def delete_repository_policy(engine: Engine, registry: RegistryState, params: di
 
 
 def put_registry_policy(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
-    """Sets the policy of the registry: JSON with statements that name a Resource."""
-    _check(params["policyText"], what="registry", resource=True)
+    """Sets the policy of the registry: valid, with statements that name a Resource."""
+    _check(params["policyText"], kind="registry")
     registry.policy_text = params["policyText"]
     return {"registryId": registry.account, "policyText": params["policyText"]}
 
