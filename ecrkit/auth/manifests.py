@@ -36,7 +36,7 @@ class Advice(Record):
     instead: str
     stops_at: dt.datetime | None = None
     refresh_at: dt.datetime | None = None
-    warnings: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    warnings: tuple[str, ...] = ()
 
     def explain(self) -> str:
         """Return it in sentences."""
