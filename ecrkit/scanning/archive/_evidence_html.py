@@ -41,13 +41,10 @@ def render(report: Evidence) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
-        f'<p class="lead">{report.period.first} to {report.period.last} (UTC), judged as of {_time(report.as_of)}, '
-        f"made {_time(report.made_at)}.</p>",
+        _lead(report),
         _summary(report),
         _deadlines("Missed deadlines", report.breaches, _promise(report), "No deadline was missed."),
-        _deadlines(
-            "Undecided", report.undecided, "Nobody can tell whether these are in time.", "Nothing is undecided."
-        ),
+        _deadlines("Undecided", report.undecided, "Nobody can tell if these are in time.", "Nothing is undecided."),
         _gaps(report),
         _accepted(report),
         _times(report),
@@ -58,6 +55,11 @@ def render(report: Evidence) -> str:
         "</body></html>\n",
     ]
     return "\n".join(parts)
+
+
+def _lead(report: Evidence) -> str:
+    told = f"{report.period.first} to {report.period.last} (UTC), judged as of {_time(report.as_of)}"
+    return f'<p class="lead">{told}, made {_time(report.made_at)}.</p>'
 
 
 def _summary(report: Evidence) -> str:
@@ -176,7 +178,7 @@ def _scans(report: Evidence) -> str:
         "status",
         "findings",
         "scan finished",
-        "SHA-256 of the body",
+        "SHA-256",
     )
     counts = Counter(s.readiness for s in report.scans)
     lead = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

@@ -80,8 +80,9 @@ class Gap(Record):
 
 @attrs.frozen(kw_only=True)
 class AcceptedRisk(Record):
-    """An exemption for the repository, the days of the period on which it was in force, and the vulnerabilities it names
-    that were unremedied in the period.
+    """An exemption for the repository and the days of the period on which it was in force.
+
+    `matched` are the vulnerabilities that it names and that were unremedied in the period.
     """
 
     exemption: Exemption
@@ -238,7 +239,7 @@ def _gaps(
 def _uncovered(
     start: dt.datetime, end: dt.datetime, good: list[dt.datetime], longest: dt.timedelta
 ) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Return the parts of [start, end) for which no good reading vouches; each vouches for `longest` from its time on."""
+    """Return the parts of the time for which no good reading vouches; each does so for `longest` from its time on."""
     found: list[tuple[dt.datetime, dt.datetime]] = []
     covered = start
     for moment in sorted(good):
@@ -307,16 +308,16 @@ def _unknown(
     hidden = sum(s.ready and not s.closes and s.kind == "report" for s in scans)
     if hidden:
         yield (
-            f"{hidden} of {len(scans)} readings left out findings (suppressed or unreadable) without saying which: they "
-            "prove no fix."
+            f"{hidden} of {len(scans)} readings left out findings, suppressed or unreadable, without saying which: "
+            "they prove no fix."
         )
     if sum(s.source == "basic" for s in scans):
         yield "Basic scans carry no dates and no fix data: a vulnerability can be older than its first reading."
     unconfirmed = sum(r.state == "unconfirmed" for r in known)
     if unconfirmed:
         yield (
-            f"{unconfirmed} vulnerabilities of an earlier image are not confirmed: no successful reading of the current "
-            "image says whether it has them."
+            f"{unconfirmed} vulnerabilities of an earlier image are not confirmed: no successful reading of the "
+            "current image says whether it has them."
         )
     vague = sorted({r.severity for r in known if r.severity in ("UNTRIAGED", "UNDEFINED")})
     if vague:

@@ -62,11 +62,12 @@ def _from_athena(text: str) -> dt.datetime:
 
 
 class _Row(Record):
-    """A row: `to_dict()` is the JSON object of its line, with times in Athena's form."""
+    """A row of a table."""
 
     __slots__ = ()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_line(self) -> dict[str, Any]:
+        """Return the JSON object of the row's line: as `to_dict()`, with times in Athena's form."""
         found = {f.name: getattr(self, f.name) for f in attrs.fields(type(self))}  # type: ignore[arg-type]
         return {k: athena_time(v) if isinstance(v, dt.datetime) else v for k, v in found.items()}
 
@@ -284,7 +285,7 @@ def _known(value: str | None, name: str) -> str:
 def to_lines(rows: Iterable[_Row]) -> bytes:
     """Return the rows as JSON Lines: one object a line, as the JSON SerDe needs it, ending with a newline."""
     return b"".join(
-        json.dumps(row.to_dict(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for row in rows
+        json.dumps(row.to_line(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for row in rows
     )
 
 
