@@ -32,6 +32,7 @@ from ecrkit.ports import (
 )
 from ecrkit.records import Progress
 from ecrkit.refs import ImageRef
+from ecrkit.scanning._ahead import read_ahead
 from ecrkit.scanning.configuration import ScanningConfiguration, ScanningPlan
 from ecrkit.scanning.configuration import apply as apply_plan
 from ecrkit.scanning.configuration import plan as make_plan
@@ -360,12 +361,15 @@ class ScanningService:
     ) -> Mapping[str, ImageScan]:
         """Return the scan of every reference as it is now, by reference, in the order given.
 
-        The work goes through `fan_out`, which runs several at a time. A reference that cannot be read does not stop
-        the others: its scan has a `problem`, and every gate takes that as a no.
+        The work goes through `fan_out`, which runs several at a time; manifests, which tell indexes, are read ahead,
+        a hundred at a time. A reference that cannot be read does not stop the others: its scan has a `problem`, and
+        every gate takes that as a no.
         """
         texts = list(dict.fromkeys(str(r) for r in refs))
+        tags, manifests = read_ahead(texts, tags=self.tags, manifests=self.manifests, fan_out=self.fan_out)
+        informed = attrs.evolve(self, tags=tags, manifests=manifests)
         found: dict[str, ImageScan] = {}
-        for text, scan in self.fan_out.each(self._read_or_problem, texts):
+        for text, scan in self.fan_out.each(informed._read_or_problem, texts):
             found[text] = scan
             if on_progress is not None:
                 on_progress(Progress(done=len(found), total=len(texts), what=text))

@@ -246,3 +246,27 @@ class TestManyImages:
         outcomes = [GATE.judge(scan, now=registry.clock.now()).outcome for scan in found.values()]
         assert outcomes == ["fail", "pass"] * 15 + ["undetermined"]
         assert "could not be read" in str(found["team/app:none"].problem)
+
+    def test_manifests_are_read_a_hundred_at_a_time(self, registry: Registry):
+        digests = [push(registry, app(str(n)), f"v{n}") for n in range(101)]
+        registry.engine.calls.clear()
+        found = registry.scanning.reports([*(f"team/app@{d}" for d in digests), "team/app:v7", "team/app:none"])
+        assert len(found) == 103
+        asked = [call.operation for call in registry.engine.calls]
+        assert {name: asked.count(name) for name in set(asked)} == {
+            "BatchGetImage": 2, "DescribeImages": 2, "DescribeImageScanFindings": 102,
+        }  # fmt: skip
+
+    def test_what_cannot_be_read_ahead_is_told_where_it_belongs(self, registry: Registry):
+        digest = push(registry, app("a"), "v1")
+        registry.gateway.start_scan("team/app", digest)
+        registry.engine.advance(dt.timedelta(minutes=1))
+
+        def refuse(call: Call) -> None:
+            if call.operation == "BatchGetImage" and call.params["repositoryName"] == "team/app":
+                raise ServiceFault("AccessDeniedException", "not allowed")
+
+        registry.engine.before_call.append(refuse)
+        found = registry.scanning.reports([f"team/app@{digest}", f"none/app@{digest}", "no reference!"])
+        assert [str(scan.problem).count("could not be read") for scan in found.values()] == [1, 1, 1]
+        assert "not allowed" in str(found[f"team/app@{digest}"].problem)

@@ -12,6 +12,7 @@ from ecrkit.aws.inspector import InspectorGateway
 from ecrkit.aws.session import AwsSession, offline_session
 from ecrkit.aws.workers import Workers
 from ecrkit.errors import AwsCallFailed, Denied, InvalidInput, NotFound, QuotaExceeded, Rejected
+from ecrkit.local import attach
 from ecrkit.local.scans import finding, inject
 from ecrkit.ports import FanOut, FindingSource, InspectorSource, ScanningConfigurationStore
 from ecrkit.scanning import ScanningConfiguration, ScanReport
@@ -52,6 +53,20 @@ class TestScanPages:
         report = ScanReport.from_api(pages)
         assert report.counts == {"HIGH": 1001} and report.complete and report.digest == digest
         assert all("ResponseMetadata" not in page for page in pages)
+
+    def test_both_parsers_read_the_same(self, engine, lab):
+        rule = {"scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": [{"filter": "*", "filterType": "WILDCARD"}]}
+        lab("PutRegistryScanningConfiguration", scanType="ENHANCED", rules=[rule])
+        digest = lab.push("a", "v1")
+        found = [finding("CVE-2026-1", published=engine.clock.now()), finding("CVE-2026-2", "UNTRIAGED", "é")]
+        inject(engine, digest, findings=found, in_use_count=1, last_in_use_at=engine.clock.now())
+        engine.advance(dt.timedelta(seconds=30))
+        read = []
+        for fast in (True, False):
+            session = AwsSession(offline_session("us-east-1"), workers=1, rates={}, fast_parser=fast)
+            attach(session.client("ecr"), engine)
+            read.append(EcrGateway(session.caller("ecr")).scan_pages("app", digest).all())
+        assert read[0] == read[1] and len(read[0][0]["imageScanFindings"]["enhancedFindings"]) == 2
 
     @pytest.mark.parametrize(("image", "named"), [(DIGEST, "imageDigest"), ("v1", "imageTag")])
     def test_by_digest_and_by_tag(self, scripted, image: str, named: str):
