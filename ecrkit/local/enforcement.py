@@ -129,7 +129,7 @@ class Enforcement:
 
     @classmethod
     def of_anybody(cls, caller: str, *, account: str, region: str) -> Enforcement:
-        """Return an enforcement for one caller of whom only the ARN is known: finds a Deny that stops it for certain."""
+        """Return an enforcement for one caller of whom only the ARN is known: it finds a Deny that surely applies."""
         made = cls({}, account=account, region=region)
         found = _PRINCIPAL.fullmatch(caller)
         own = account if found is None else found["account"]

@@ -8,18 +8,19 @@ from ecrkit.aws.ecr.deletion import EcrDeletion
 from ecrkit.aws.ecr.layers import EcrLayers
 from ecrkit.aws.ecr.lifecycle import EcrLifecycle
 from ecrkit.aws.ecr.manifests import EcrManifests
+from ecrkit.aws.ecr.policies import EcrPolicies
 from ecrkit.aws.ecr.repositories import EcrRepositories
 from ecrkit.aws.ecr.scanning import EcrScanning
 
 __all__ = ["EcrGateway"]
 
 
-class EcrGateway(EcrRepositories, EcrDeletion, EcrManifests, EcrLayers, EcrLifecycle, EcrScanning):
+class EcrGateway(EcrRepositories, EcrDeletion, EcrManifests, EcrLayers, EcrLifecycle, EcrScanning, EcrPolicies):
     """Everything ecrkit asks of ECR's API, and changes through it. Threads may share a gateway.
 
     It satisfies `ports.RepositorySource`, `ImageSource`, `ManifestSource`, `TagSource`, `LifecyclePolicyStore`,
-    `FindingSource` and `ScanningConfigurationStore`. Each method names the IAM actions it needs;
-    `ecrkit.aws.iam.permissions()` lists them.
+    `FindingSource`, `ScanningConfigurationStore` and `ResourcePolicyStore`. Each method names the IAM actions it
+    needs; `ecrkit.aws.iam.permissions()` lists them.
     """
 
     @override
