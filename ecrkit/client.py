@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import boto3
     from botocore.client import BaseClient
 
+    from ecrkit.auth.service import AuthService
+    from ecrkit.auth.tokens import Token, TokenScope
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.local import Engine
     from ecrkit.scanning.service import ScanningService
@@ -325,6 +327,36 @@ class Registry:
         from ecrkit.aws.inspector import InspectorGateway
 
         return InspectorGateway(self._session.caller("inspector2"), account=self.registry_id or self._own_account)
+
+    @cached_property
+    def auth(self) -> AuthService:
+        """Registry tokens, kept fresh, and what carries them: Docker's configuration, pull secrets.
+
+        A token of the embedded ECR lives in the engine's time, and opens what `ecrkit.local.serve` serves.
+        """
+        from ecrkit.auth.provider import TokenProvider
+        from ecrkit.auth.service import AuthService
+
+        return AuthService(TokenProvider(self._new_token, clock=self._clock), self.region)
+
+    def _new_token(self, scope: TokenScope) -> Token:
+        at = self._clock.now()
+        if scope.kind == "private" and scope.region == self.region:
+            return self._gateway.authorization_token(issued_at=at)
+        if self._engine is not None:
+            if scope.kind == "public":
+                raise InvalidInput.single("no token", "scope", "the embedded ECR has no ECR Public")
+            with Registry.local(self._engine, account=self._account, region=scope.region) as other:
+                return other.gateway.authorization_token(issued_at=at)
+        elsewhere = self._session.in_region(scope.region)
+        try:
+            if scope.kind == "private":
+                return EcrGateway(elsewhere.caller("ecr")).authorization_token(issued_at=at)
+            from ecrkit.aws.ecr_public import EcrPublicGateway
+
+            return EcrPublicGateway(elsewhere.caller("ecr-public")).authorization_token(issued_at=at)
+        finally:
+            elsewhere.close()
 
     def _own_account(self) -> str:
         return str(self._session.caller("sts").call("GetCallerIdentity", {})["Account"])

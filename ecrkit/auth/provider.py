@@ -141,6 +141,11 @@ class TokenProvider:
         """
         return self.token(TokenScope.of(target))
 
+    def held(self, scope: TokenScope) -> Token | None:
+        """Return the token held for a scope if it is valid, without asking the service."""
+        token = self._slot(scope).token
+        return token if token is not None and token.valid(self._clock.now()) else None
+
     def last_failure(self, scope: TokenScope) -> Exception | None:
         """Return why the latest refresh failed, or None when it did not; meanwhile the old token may still serve."""
         return self._slot(scope).failure

@@ -133,6 +133,24 @@ class AwsSession:
         """Return the botocore client of a service. It tries every call once and is not paced; prefer `caller`."""
         return self.caller(service).client
 
+    def in_region(self, region: str) -> AwsSession:
+        """Return a session with the same credentials and settings in another Region; it is closed by itself.
+
+        It has no client before one is asked for.
+        """
+        made = AwsSession(
+            self._session,
+            region=region,
+            endpoint_url=self._endpoint_url,
+            services=(),
+            workers=self.workers,
+            attempts=self._attempts.total,
+            fast_parser=self._fast_parser,
+            clock=self.clock,
+        )
+        made._lock = self._lock  # both make clients from one boto3 session, which must not happen at once
+        return made
+
     def _open(self, service: str) -> BaseClient:
         url = self._endpoint_url
         if isinstance(url, Mapping):

@@ -11,11 +11,14 @@ from ecrkit.aws.ecr.manifests import EcrManifests
 from ecrkit.aws.ecr.policies import EcrPolicies
 from ecrkit.aws.ecr.repositories import EcrRepositories
 from ecrkit.aws.ecr.scanning import EcrScanning
+from ecrkit.aws.ecr.tokens import EcrTokens
 
 __all__ = ["EcrGateway"]
 
 
-class EcrGateway(EcrRepositories, EcrDeletion, EcrManifests, EcrLayers, EcrLifecycle, EcrScanning, EcrPolicies):
+class EcrGateway(
+    EcrRepositories, EcrDeletion, EcrManifests, EcrLayers, EcrLifecycle, EcrScanning, EcrPolicies, EcrTokens
+):
     """Everything ecrkit asks of ECR's API, and changes through it. Threads may share a gateway.
 
     It satisfies `ports.RepositorySource`, `ImageSource`, `ManifestSource`, `TagSource`, `LifecyclePolicyStore`,
