@@ -33,8 +33,7 @@ def compile_glob(pattern: str) -> Callable[[str], bool]:
     middle = [part for part in inner if part]
     if not middle:
         return _ends(head, tail)
-    least = len(head) + len(tail)
-    if len(middle) == 1 and not least:
+    if len(middle) == 1 and not head and not tail:
         part = middle[0]
         return lambda tag: part in tag
 

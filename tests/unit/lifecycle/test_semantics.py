@@ -129,6 +129,11 @@ class TestIndexesHoldTheirChildren:
         assert names(kit, run.expired) == ["c"]
         assert names(kit, run.blocked) == ["d"]
 
+    def test_an_index_that_names_itself_does_not_hold_itself(self, kit):
+        images = [kit.image("i", days=9, manifest_media_type=kit.index)]
+        run = run_of(kit, images, kit.selection(number=7, kind="sinceImagePushed"), children={"i": ["i"]})
+        assert names(kit, run.expired) == ["i"]
+
     def test_children_may_be_left_out_of_the_count(self, kit):
         images = [kit.image("old", days=9), kit.image("c", days=1), kit.image("i", manifest_media_type=kit.index)]
         counted = run_of(kit, images, kit.selection(number=2), children={"i": ["c"]})

@@ -263,6 +263,12 @@ class TestPlan:
         with pytest.raises(PlanRefused, match="not found"):
             self.run(kit).plan(protect=name)
 
+    def test_children_of_an_index_in_use_are_named_too(self, kit):
+        with pytest.raises(PlanRefused) as caught:
+            self.run(kit).plan(protect=["app:idx"])
+        assert len(caught.value.conflicts) == 2
+        assert all(c.startswith("app:idx: ") for c in caught.value.conflicts)
+
     def test_what_stays_and_other_repositories(self, kit):
         plan = self.run(kit).plan(protect=["app:new", "other:old", "other@sha256:" + "9" * 64])
         assert plan.actions == {kit.digest("a"): "expire", kit.digest("i"): "expire"}
@@ -359,6 +365,12 @@ class TestApply:
         self.refused(fake, plan, "is protected and would expire")
         fake.listed[0] = attrs.evolve(fake.listed[0], tags=())
         self.refused(fake, plan, "cannot be found any more")
+
+    def test_a_protected_tag_moved_to_a_newer_image(self, fake, kit):
+        plan = fake.service.plan("app", TEXT, protect=["app:new"])
+        fake.listed[1] = attrs.evolve(fake.listed[1], tags=())
+        fake.listed.append(kit.image("c", "new", days=0))
+        self.refused(fake, plan, f"{kit.digest('b')} is protected and would expire")
 
     def test_uncertain_now(self, fake, kit):
         fake.listed.append(kit.image("c", "x", days=0))
