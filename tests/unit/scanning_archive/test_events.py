@@ -219,7 +219,7 @@ def sample() -> Callable[[str], Any]:
             pytest.skip("the folder of sample payloads is not here; name it in ECRKIT_SAMPLES")
         text = (folder / "scans" / f"{name}.json").read_text()
         # The guides shorten digests or end them in EXAMPLE; each becomes a whole one that begins with the same digits.
-        return json.loads(re.sub(r"(sha256:[0-9a-f]{40})[0-9a-fA-Z]*[A-Za-z0-9]*", r"\1" + "0" * 24, text))
+        return json.loads(re.sub(r"(sha256:[0-9a-f]{40})[0-9a-fA-Z]*[A-Za-z0-9]*", r"\g<1>" + "0" * 24, text))
 
     return read
 
