@@ -12,10 +12,13 @@ from ecrkit.access.documents import BUDGETS, PolicyDocument, PolicyKind, merge
 from ecrkit.access.evaluate import Decision, Policies, Request, access_denied_message, evaluate
 from ecrkit.access.explain import AccessExplanation, explain_pull, explain_push
 from ecrkit.access.exposure import Exposure, exposures, readable_from_outside
+from ecrkit.access.gathering import DocumentSource, PrincipalDocuments
 from ecrkit.access.lint import Finding, lint
+from ecrkit.access.probes import Observation, ProbedDiagnosis
 from ecrkit.access.pull_errors import Cause, Diagnosis, diagnose
 from ecrkit.access.scope import Scope, eks_addon_account
 from ecrkit.access.service import AccessService, PolicyPlan
+from ecrkit.access.survey import OutsideReport
 
 __all__ = [
     "BUDGETS",
@@ -25,12 +28,17 @@ __all__ = [
     "Cause",
     "Decision",
     "Diagnosis",
+    "DocumentSource",
     "Exposure",
     "Finding",
+    "Observation",
+    "OutsideReport",
     "Policies",
     "PolicyDocument",
     "PolicyKind",
     "PolicyPlan",
+    "PrincipalDocuments",
+    "ProbedDiagnosis",
     "Request",
     "Scope",
     "access_denied_message",

@@ -114,7 +114,8 @@ def _explain(
     return AccessExplanation(principal=principal, image=str(image), what=what, steps=tuple(steps), notes=tuple(notes))
 
 
-def _reference(image: ImageRef | str) -> ImageRef:
+def with_registry(image: ImageRef | str) -> ImageRef:
+    """Return the reference, which must name its registry."""
     found = ImageRef.parse(image) if isinstance(image, str) else image
     if found.registry is None:
         raise InvalidReference.single("no registry", str(found), "write the image with its registry host")
@@ -147,7 +148,7 @@ def explain_pull(
         >>> explain_pull("arn:aws:iam::111111111111:role/node", image, policies).outcome
         'Allowed'
     """
-    found = _reference(image)
+    found = with_registry(image)
     if found.registry is not None and found.registry.public:
         actions = [("ecr-public:GetAuthorizationToken", "*"), ("sts:GetServiceBearerToken", "*")]
         notes = ["without the token the pull goes on anonymously, with a lower rate limit; the token is of us-east-1"]
@@ -175,7 +176,7 @@ def explain_push(
     Raises:
         InvalidReference: the image names no private registry.
     """
-    found = _reference(image)
+    found = with_registry(image)
     arn = found.arn
     actions: list[tuple[str, Any]] = [("ecr:GetAuthorizationToken", "*"), *((a, arn) for a in _PUSH)]
     actions += [(a, arn) for a in _PULL] if cache else []

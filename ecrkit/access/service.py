@@ -5,19 +5,35 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 import attrs
 
 from ecrkit._internal.jsonio import Record
+from ecrkit.access.conditions import ContextValue
 from ecrkit.access.documents import BUDGETS, PolicyDocument
 from ecrkit.access.evaluate import Policies, Request, evaluate
-from ecrkit.access.explain import AccessExplanation, explain_pull
+from ecrkit.access.explain import AccessExplanation, explain_pull, explain_push, with_registry
+from ecrkit.access.gathering import DocumentSource, Gathered, gather
+from ecrkit.access.probes import ProbedDiagnosis, PullProbes
+from ecrkit.access.probes import probe as run_probe
+from ecrkit.access.pull_errors import diagnose
 from ecrkit.access.statements import Statement, statement_dict
-from ecrkit.errors import InvalidPolicy, PlanOutdated, PlanRefused, Problem, Rejected
-from ecrkit.ports import Clock, ResourcePolicyStore
+from ecrkit.access.survey import OutsideReport, survey
+from ecrkit.errors import (
+    InvalidInput,
+    InvalidPolicy,
+    InvalidReference,
+    PlanOutdated,
+    PlanRefused,
+    Problem,
+    Rejected,
+)
+from ecrkit.ports import Clock, FanOut, OnProgress, RepositorySource, ResourcePolicyStore
+from ecrkit.refs import ImageRef
 
 __all__ = ["AccessService", "Applied", "PolicyPlan"]
 
@@ -73,14 +89,27 @@ class AccessService:
     """Plans and applies repository and registry policies over a store, and explains pulls with what the store holds.
 
     `caller` is the ARN that will write; with it the lock-out check asks for that principal and not just for anybody.
+    `account` is the registry's account, or what finds it out when first needed. `documents` reads the policies of
+    principals; `registries` and `probes` give what reads another account's or Region's registry, by account and
+    Region, or None; `repositories` and `fan_out` serve `readable_from_outside`.
     """
 
     store: ResourcePolicyStore
     clock: Clock
-    account: str
+    account: str | Callable[[], str]
     region: str
     partition: str = "aws"
     caller: str | None = None
+    documents: DocumentSource | None = None
+    registries: Callable[[str, str], ResourcePolicyStore | None] | None = None
+    probes: Callable[[str, str], PullProbes | None] | None = None
+    repositories: RepositorySource | None = None
+    fan_out: FanOut | None = None
+
+    @functools.cached_property
+    def owner(self) -> str:
+        """The account of the registry."""
+        return self.account if isinstance(self.account, str) else self.account()
 
     def plan_repository(self, repository: str, policy: PolicyDocument | str | Mapping[str, Any]) -> PolicyPlan:
         """Return the plan to put a repository policy; reads the live one.
@@ -90,7 +119,7 @@ class AccessService:
             PlanRefused: the policy would keep the caller from changing it again, or might.
         """
         document = _parsed(policy, "repository")
-        arn = f"arn:{self.partition}:ecr:{self.region}:{self.account}:repository/{repository}"
+        arn = f"arn:{self.partition}:ecr:{self.region}:{self.owner}:repository/{repository}"
         self._refuse_lock_out(document, "ecr:SetRepositoryPolicy", arn)
         return self._plan(repository, document, self.store.repository_policy(repository))
 
@@ -114,7 +143,7 @@ class AccessService:
 
     def _refuse_lock_out(self, document: PolicyDocument, action: str, resource: str) -> None:
         everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-        who = self.caller or f"arn:{self.partition}:iam::{self.account}:role/somebody"
+        who = self.caller or f"arn:{self.partition}:iam::{self.owner}:role/somebody"
         # Without a named caller, only a Deny for everybody counts; what depends on the caller is the caller's business.
         request = Request.build(who, action, resource, unknown={"*"})
         if self.caller is None:
@@ -153,7 +182,7 @@ class AccessService:
                 f"the policy of {target} changed since the plan, nothing was written", changes=["policy"]
             )
         if plan.repository:
-            arn = f"arn:{self.partition}:ecr:{self.region}:{self.account}:repository/{plan.repository}"
+            arn = f"arn:{self.partition}:ecr:{self.region}:{self.owner}:repository/{plan.repository}"
             self._refuse_lock_out(document, "ecr:SetRepositoryPolicy", arn)
         else:
             self._refuse_lock_out(document, "ecr:PutRegistryPolicy", "*")
@@ -171,15 +200,132 @@ class AccessService:
                 return Applied(action="put", attempts=attempt)
         raise InvalidPolicy("no attempt was allowed", [Problem("$.attempts", "must be at least 1")])
 
-    def explain_pull(self, principal: str, image: str, policies: Policies, **how: Any) -> AccessExplanation:
-        """Return `explain_pull` with the repository and registry policy that the store holds put into `policies`."""
-        from ecrkit.access.explain import _reference
+    # -- what goes on -----------------------------------------------------------------------------------------------
 
-        repository = _reference(image).repository
-        whole = attrs.evolve(
-            policies, repository=self.store.repository_policy(repository), registry=self.store.registry_policy()
-        )
-        return explain_pull(principal, image, whole, **how)
+    def explain_pull(
+        self,
+        principal: str,
+        image: ImageRef | str,
+        policies: Policies | None = None,
+        *,
+        context: Mapping[str, ContextValue] | None = None,
+        unknown: Iterable[str] = ("*",),
+        pull_through: bool = False,
+        first_pull: bool = False,
+    ) -> AccessExplanation:
+        """Return whether the principal can pull the image, with the documents that AWS holds now.
+
+        The repository and the registry policy are read from ECR, and the principal's own from IAM unless `policies`
+        are given. What could not be read stands in `notes`, and the answer is unknown wherever it might decide.
+        Policies of the organisation, of a session and of a VPC endpoint are told by no call: pass them in `policies`;
+        without them they are taken to forbid nothing, which a note says.
+
+        Calls: 3 of ECR, and for a role 3 of IAM and up to 2 for each of its policies; all read-only.
+
+        Raises:
+            InvalidReference: the image names no registry.
+        """
+        found, gathered = self._gather(principal, image, policies)
+        answer = explain_pull(
+            gathered.principal, found, gathered.policies, context={**gathered.context, **(context or {})},
+            unknown=unknown, pull_through=pull_through, first_pull=first_pull,
+        )  # fmt: skip
+        return attrs.evolve(answer, principal=principal, notes=(*answer.notes, *gathered.notes))
+
+    def explain_push(
+        self,
+        principal: str,
+        image: ImageRef | str,
+        policies: Policies | None = None,
+        *,
+        context: Mapping[str, ContextValue] | None = None,
+        unknown: Iterable[str] = ("*",),
+        cache: bool = False,
+    ) -> AccessExplanation:
+        """Return whether the principal can push the image; reads what `explain_pull` reads.
+
+        Raises:
+            InvalidReference: the image names no registry.
+        """
+        found, gathered = self._gather(principal, image, policies)
+        answer = explain_push(
+            gathered.principal, found, gathered.policies, context={**gathered.context, **(context or {})},
+            unknown=unknown, cache=cache,
+        )  # fmt: skip
+        return attrs.evolve(answer, principal=principal, notes=(*answer.notes, *gathered.notes))
+
+    def _gather(self, principal: str, image: ImageRef | str, policies: Policies | None) -> tuple[ImageRef, Gathered]:
+        found = with_registry(image)
+        gathered = gather(principal, found, known=policies, documents=self.documents, store=self._registry_of(found))
+        return found, gathered
+
+    def _registry_of(self, image: ImageRef) -> ResourcePolicyStore | None:
+        host = image.registry
+        if host is None or host.account is None or host.region is None:
+            return None
+        if (host.account, host.region) == (self.owner, self.region):
+            return self.store
+        return None if self.registries is None else self.registries(host.account, host.region)
+
+    def diagnose(
+        self,
+        failure: str | Mapping[str, Any],
+        *,
+        image: ImageRef | str | None = None,
+        probe: bool = False,
+        read_manifest: bool = False,
+    ) -> ProbedDiagnosis:
+        """Return the likely causes of a failed pull; with `probe` read-only calls confirm or rule out some of them.
+
+        The image is the one that the failure names, unless given. `read_manifest` also asks BatchGetImage and
+        BatchCheckLayerAvailability: on a pull-through repository BatchGetImage imports the image, and it may count as
+        a pull.
+
+        Raises:
+            InvalidReference: the image given is no reference with a registry.
+        """
+        told = diagnose(failure)
+        if not probe:
+            return ProbedDiagnosis(diagnosis=told)
+        named: ImageRef | None = None
+        if image is not None:
+            named = with_registry(image)
+        elif told.image is not None:
+            try:
+                named = with_registry(told.image)
+            except InvalidReference:
+                named = None
+        if named is None:
+            return ProbedDiagnosis(diagnosis=told, notes=("nothing was probed: the failure names no image",))
+        host = named.registry
+        if host is None or host.account is None or host.region is None:
+            return ProbedDiagnosis(diagnosis=told, notes=("nothing was probed: ECR Public answers no such questions",))
+        probes = None if self.probes is None else self.probes(host.account, host.region)
+        if probes is None:
+            return ProbedDiagnosis(diagnosis=told, notes=(f"nothing was probed: {host} is out of reach",))
+        return run_probe(told, probes, named, read_manifest=read_manifest)
+
+    def readable_from_outside(
+        self,
+        *,
+        organization: str | None = None,
+        accounts: Iterable[str] = (),
+        on_progress: OnProgress | None = None,
+    ) -> OutsideReport:
+        """Return which repositories anybody outside the account (or organisation) can read, and by which statement.
+
+        `accounts` are further accounts of one's own. Reads the policy of every repository and of the registry; what
+        could not be read is named. Calls: one for each 1000 repositories, one for each repository, and one.
+
+        Raises:
+            InvalidInput: the service was made without a source of repositories.
+        """
+        if self.repositories is None or self.fan_out is None:
+            raise InvalidInput.single("no survey", "repositories", "the service has no source of repositories")
+        return survey(
+            self.repositories, self.store, self.fan_out, account=self.owner, organization=organization,
+            accounts=accounts, on_progress=on_progress,
+        )  # fmt: skip
 
 
 def _parsed(
