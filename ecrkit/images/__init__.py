@@ -1,19 +1,51 @@
-"""Images: manifests, the graph between images, and the bytes they store."""
+"""Images: manifests, the graph between images, the bytes they store, and what a build did."""
 
+from ecrkit.images.bases import BaseClaim, BaseReport, BaseUse, Place, base_images
+from ecrkit.images.budget import Budget, BudgetReason, BudgetVerdict
+from ecrkit.images.builds import BuildReuse, CacheReuse, cache_reuse, last_builds
+from ecrkit.images.byte_range import ByteRange
+from ecrkit.images.comparison import ImageDiff, PlatformDiff, diff
+from ecrkit.images.config import HistoryEntry, ImageConfig, LayerOrigin, largest_layers, layer_origins
 from ecrkit.images.descriptor import Descriptor, Platform
-from ecrkit.images.inventory import Inventory
-from ecrkit.images.manifest import Manifest
-from ecrkit.images.storage import ByteRange, StorageSplit, freed_by, naive_bytes, storage_split, stored_bytes
+from ecrkit.images.inventory import ImageKind, Inventory
+from ecrkit.images.manifest import Manifest, ManifestKind
+from ecrkit.images.runnable import Runnable, runnable_images
+from ecrkit.images.storage import StorageSplit, freed_by, naive_bytes, storage_split, stored_across, stored_bytes
 
 __all__ = [
+    "BaseClaim",
+    "BaseReport",
+    "BaseUse",
+    "Budget",
+    "BudgetReason",
+    "BudgetVerdict",
+    "BuildReuse",
     "ByteRange",
+    "CacheReuse",
     "Descriptor",
+    "HistoryEntry",
+    "ImageConfig",
+    "ImageDiff",
+    "ImageKind",
     "Inventory",
+    "LayerOrigin",
     "Manifest",
+    "ManifestKind",
+    "Place",
     "Platform",
+    "PlatformDiff",
+    "Runnable",
     "StorageSplit",
+    "base_images",
+    "cache_reuse",
+    "diff",
     "freed_by",
+    "largest_layers",
+    "last_builds",
+    "layer_origins",
     "naive_bytes",
+    "runnable_images",
     "storage_split",
+    "stored_across",
     "stored_bytes",
 ]

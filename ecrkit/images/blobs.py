@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final, Self
 
@@ -103,6 +103,10 @@ class BlobTable:
         larger, elsewhere = self._larger.keys() & digests, self._elsewhere.keys() & digests
         high = low + sum(self._larger[d] - sizes[d] for d in larger) + sum(self._elsewhere[d] for d in elsewhere)
         return low, high, (*((DISAGREE,) if larger else ()), *((ELSEWHERE,) if elsewhere else ()))
+
+    def least(self, digests: Iterable[str]) -> Iterator[tuple[str, int]]:
+        """Yield each of these blobs with the least bytes that it takes."""
+        return ((digest, self._sizes[digest]) for digest in digests)
 
     @property
     def has_unsized(self) -> bool:

@@ -22,7 +22,7 @@ from ecrkit.images.inventory import Inventory
 from ecrkit.images.manifest import Manifest
 from ecrkit.records import Image
 
-__all__ = ["ByteRange", "StorageSplit", "freed_by", "naive_bytes", "storage_split", "stored_bytes"]
+__all__ = ["ByteRange", "StorageSplit", "freed_by", "naive_bytes", "storage_split", "stored_across", "stored_bytes"]
 
 _UNREAD: Final = "a manifest was not read, so it is not known which layers it shares"
 _STAYING_UNREAD: Final = "an image that stays has an unread manifest and may share the layers"
@@ -68,6 +68,10 @@ class _Held:
         """Return the most bytes that the unread images hold, or None when nothing bounds them."""
         known = [size for size in self.unread if size is not None]
         return sum(known) if len(known) == len(self.unread) else None
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield every blob with the least bytes that it takes."""
+        return self._table.least(self.digests)
 
     def total(self, digests: AbstractSet[str] | None = None) -> ByteRange:
         """Return the bytes of all blobs, or of those; what unread images hold comes on top of `high`."""
@@ -228,3 +232,38 @@ def storage_split(inventory: Inventory) -> StorageSplit:
         archive=part(archived, active),
         shared=active.total(both) + ByteRange(0, archived.unread_total(), archived.reasons),
     )
+
+
+def stored_across(inventories: Iterable[Inventory], *, blob_mounting: bool | None = None) -> ByteRange:
+    """Return the bytes that several repositories of one registry store together.
+
+    ECR stores a layer once within a repository, and once more in every other one, unless it was mounted there. It
+    mounts while the registry setting BLOB_MOUNTING is on, for clients that ask, between repositories of the same
+    encryption; switching it off keeps what was mounted. No field says which layers were, so the answer is a range:
+    from each layer once in the registry to each once in every repository.
+
+    Args:
+        inventories: one for each repository, all of one account and Region.
+        blob_mounting: False when the setting has never been on: nothing is shared between repositories then.
+
+    Raises:
+        InvalidInput: `inventories` names a repository twice.
+    """
+    held = list(inventories)
+    names = [inventory.repository for inventory in held if inventory.repository]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InvalidInput.single("not different repositories", "inventories", f"{twice[0]} is there twice")
+    apart = ByteRange.exactly(0)
+    for inventory in held:
+        apart += stored_bytes(inventory)
+    if blob_mounting is False:
+        return apart
+    least: dict[str, int] = {}
+    for inventory in held:
+        for digest, size in _collect(inventory, inventory.images).sizes():
+            least[digest] = min(size, least.get(digest, size))
+    low = sum(least.values())
+    if low == apart.low:
+        return apart
+    return ByteRange(low, apart.high, (*apart.reasons, "layers may be mounted from another repository"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ecrkit.errors import InvalidInput
-from ecrkit.images import ByteRange, Inventory, freed_by, naive_bytes, storage_split, stored_bytes
+from ecrkit.images import ByteRange, Inventory, freed_by, naive_bytes, storage_split, stored_across, stored_bytes
 from ecrkit.records import RawManifest
 from tests.support.manifests import OCI, blob, child, detail, digest_of, image_document, index_document, raw
 
@@ -298,3 +298,86 @@ class TestCorners:
         two = [raw(image_document([blob("x", n)], config=CONFIG_A)) for n in (100, 150)]
         found = freed_by(inventory(*two), [m.digest for m in two])
         assert (found.low, found.high) == (110, 160)
+
+
+class TestAcross:
+    """Layers are shared between repositories only where they were mounted (ECR user guide, blob mounting)."""
+
+    ONE = raw(image_document([blob("shared", 100)], config=blob("own 1", 10)))
+    TWO = raw(image_document([blob("shared", 100)], config=blob("own 2", 10)))
+
+    def repositories(self) -> list[Inventory]:
+        return [
+            Inventory.from_api([detail(m, size=110)], manifests=[m], repository=name)
+            for name, m in (("r1", self.ONE), ("r2", self.TWO))
+        ]
+
+    def test_never_on(self) -> None:
+        assert stored_across(self.repositories(), blob_mounting=False) == ByteRange.exactly(220)
+
+    @pytest.mark.parametrize("setting", [None, True])
+    def test_on_or_once_on(self, setting: bool | None) -> None:
+        found = stored_across(self.repositories(), blob_mounting=setting)
+        assert found == ByteRange(120, 220, ("layers may be mounted from another repository",))
+
+    def test_nothing_to_share(self) -> None:
+        other = Inventory.from_api([detail(A)], manifests=[A], repository="r3")
+        assert stored_across([self.repositories()[0], other]) == ByteRange.exactly(110 + 1110)
+        assert stored_across([]) == ByteRange.exactly(0)
+
+    def test_what_was_not_read_widens_it(self) -> None:
+        unread = Inventory.from_api([detail(B, size=50)], repository="r3")
+        found = stored_across([*self.repositories(), unread])
+        assert (found.low, found.high, len(found.reasons)) == (120, 270, 2)
+
+    def test_a_size_that_is_disputed(self) -> None:
+        less = raw(image_document([blob("shared", 70)], config=blob("own 2", 10)))
+        other = Inventory.from_api([detail(less)], manifests=[less], repository="r2")
+        for order in ([self.repositories()[0], other], [other, self.repositories()[0]]):
+            assert stored_across(order).low == 70 + 20
+
+    def test_a_repository_twice(self) -> None:
+        with pytest.raises(InvalidInput, match="r1 is there twice"):
+            stored_across([self.repositories()[0]] * 2)
+
+
+class TestSchema1:
+    """Schema 1 names its layers without sizes: who shares them is known, and what they weigh if another image tells."""
+
+    OLD = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("own a")}, {"blobSum": digest_of("x")}]})
+
+    def test_a_size_that_another_image_tells(self) -> None:
+        known = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("own a")}, {"blobSum": digest_of("base")}]})
+        details = [detail(A, size=1110), detail(known, size=1100)]
+        inventory = Inventory.from_api(details, manifests=[A, known])
+        assert stored_bytes(inventory).exact == 1110
+        assert stored_bytes(inventory, [known.digest]).exact == 1100
+        assert freed_by(inventory, [A.digest]).exact == 10
+        assert freed_by(inventory, [known.digest]).exact == 0
+
+    def test_a_size_that_nobody_tells(self) -> None:
+        details = [detail(A, size=1110), detail(self.OLD, size=170)]
+        inventory = Inventory.from_api(details, manifests=[A, self.OLD])
+        assert (stored_bytes(inventory).low, stored_bytes(inventory).high) == (1110, 1280)
+        assert freed_by(inventory, [A.digest]).exact == 1010
+        found = freed_by(inventory, [self.OLD.digest])
+        assert (found.low, found.high) == (0, 170)
+        unbounded = Inventory.from_api([detail(self.OLD)], manifests=[self.OLD])
+        assert stored_bytes(unbounded).high is None
+
+
+class TestWithMoreManifests:
+    def test_what_was_counted_before_stays_as_it_was(self) -> None:
+        part = inventory(A, B, read=(A,))
+        assert stored_bytes(part).low == 1110
+        whole = part.with_manifests([B])
+        assert stored_bytes(whole).exact == 1330
+        assert stored_bytes(part).low == 1110
+
+    def test_a_layer_stored_in_the_ordinary_way_settles_a_foreign_one_of_another_size(self) -> None:
+        far = raw(image_document([blob("x", 500, urls=["http://example/x"])], config=CONFIG_A))
+        here = raw(image_document([blob("x", 400)], config=CONFIG_A))
+        for order in ((far, here), (here, far)):
+            found = stored_bytes(inventory(*order))
+            assert (found.low, found.high) == (410, 510)
+            assert found.reasons == ("manifests disagree about the size of a layer",)
