@@ -25,15 +25,19 @@ from ecrkit.errors import Denied, InvalidInput, NotFound
 from ecrkit.images.inventory import Inventory
 from ecrkit.ports import Clock, InspectorSource, Listing, OnProgress
 from ecrkit.records import Image, Progress, RawManifest, Repository
+from ecrkit.refs import partition_of_region
 
 if TYPE_CHECKING:
     import boto3
     from botocore.client import BaseClient
 
+    from ecrkit.access.gathering import DocumentSource
+    from ecrkit.access.service import AccessService
     from ecrkit.auth.service import AuthService
     from ecrkit.auth.tokens import Token, TokenScope
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.local import Engine
+    from ecrkit.local.enforcement import PrincipalLike
     from ecrkit.scanning.service import ScanningService
 
 __all__ = ["Registry", "WhichManifests"]
@@ -129,6 +133,8 @@ class Registry:
         *,
         account: str | None = None,
         region: str | None = None,
+        principals: Mapping[str, PrincipalLike] | None = None,
+        caller: str | None = None,
         workers: int = 8,
         attempts: int = 10,
         fast_parser: bool = True,
@@ -141,12 +147,23 @@ class Registry:
             engine: the embedded ECR; a new, empty one by default. Several registries may share one.
             account: whose registry it is; by default the engine's account.
             region: by default the engine's.
+            principals: who may call, by name: identity policies of a role, or a `local.LocalPrincipal`. Every call to
+                the engine is then decided by IAM's evaluation logic, as `local.Engine.enforce` says.
+            caller: who calls through this registry: a name of `principals` or an ARN; by default the root user.
             workers: how many calls may run at a time.
             attempts: how often a call is tried in all.
             fast_parser: as in `from_session`.
 
         Raises:
-            InvalidInput: the account is no 12-digit number, or another argument is wrong.
+            InvalidInput: the account is no 12-digit number, the caller is no principal, or another argument is wrong.
+
+        Example:
+            >>> from ecrkit.access import Scope, presets
+            >>> node = presets.pull(Scope("123456789012", "us-east-1"))
+            >>> registry = Registry.local(principals={"node": node}, caller="node")
+            >>> registry.repositories().all()
+            Traceback (most recent call last):
+            ecrkit.errors.Denied: ...
         """
         from ecrkit.local import Engine, attach
 
@@ -155,6 +172,13 @@ class Registry:
         if engine is None:
             plain = Engine()
             engine = Engine(account=account or plain.account, region=region or plain.region)
+        if principals is not None:
+            engine.enforce(principals)
+        target = account or engine.account
+        guard = engine.enforcement
+        own = target if guard is None or caller is None else guard.account_of(caller)
+        if own is None:
+            raise InvalidInput.single("no embedded registry", "caller", f"{caller!r:.200} is no principal")
         where = region or engine.region
         opened = AwsSession(
             offline_session(where),
@@ -165,8 +189,9 @@ class Registry:
             # Published quotas are AWS's; the embedded ECR throttles only when it is told to.
             rates={},
         )
-        attach(opened.client("ecr"), engine, account=account, region=where)
-        made = cls(opened, clock=engine.clock, engine=engine)
+        # A principal of another account addresses this registry as it would at AWS: by registryId.
+        attach(opened.client("ecr"), engine, account=account if own == target else own, region=where, caller=caller)
+        made = cls(opened, clock=engine.clock, engine=engine, registry_id=None if own == target else target)
         made._account = account
         return made
 
@@ -316,6 +341,47 @@ class Registry:
             clock=self._clock,
             store=self._gateway,
         )
+
+    @cached_property
+    def access(self) -> AccessService:
+        """Access: plan and apply policies, explain pulls and pushes, diagnose failed ones, find what is open.
+
+        Explanations read IAM with permissions of its own (`aws.iam_documents.IamDocuments`); an embedded registry
+        asks its engine's principals.
+        """
+        from ecrkit.access.service import AccessService
+
+        return AccessService(
+            self._gateway,
+            self._clock,
+            self._whose,
+            self.region,
+            partition_of_region(self.region),
+            documents=self._documents(),
+            registries=self._gateway_of,
+            probes=self._gateway_of,
+            repositories=self._gateway,
+            fan_out=Workers(self._session.workers),
+        )
+
+    def _documents(self) -> DocumentSource | None:
+        if self._engine is not None:
+            return self._engine.enforcement
+        from ecrkit.aws.iam_documents import IamDocuments
+
+        return IamDocuments(self._session.caller("iam"))
+
+    def _gateway_of(self, account: str, region: str) -> EcrGateway | None:
+        if region != self.region:
+            return None
+        if account == self._whose():
+            return self._gateway
+        return EcrGateway(self._session.caller("ecr"), registry_id=account, workers=self._session.workers)
+
+    def _whose(self) -> str:
+        if self._engine is not None:
+            return self.registry_id or self._account or self._engine.account
+        return self.registry_id or self._own_account()
 
     @cached_property
     def inspector(self) -> InspectorSource:

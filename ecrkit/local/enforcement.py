@@ -20,6 +20,7 @@ from ecrkit.access.actions import hint
 from ecrkit.access.conditions import ContextValue
 from ecrkit.access.documents import PolicyDocument
 from ecrkit.access.evaluate import Decision, Policies, Request, access_denied_message, caller_of, evaluate
+from ecrkit.access.gathering import PrincipalDocuments
 from ecrkit.errors import InvalidInput, Problem
 from ecrkit.local.events import Call
 from ecrkit.local.faults import refuse
@@ -203,6 +204,24 @@ class Enforcement:
         if found is None:
             refuse("UnrecognizedClientException", "The security token included in the request is invalid.")
         return found.asks_as, found.account
+
+    def account_of(self, caller: str) -> str | None:
+        """Return the account that a caller calls from, or None when it is no principal."""
+        found = self._find(caller)
+        return None if found is None else found.account
+
+    def documents_of(self, principal: str) -> PrincipalDocuments:
+        """Return what the engine was told of a principal; satisfies `access.DocumentSource`, as IAM's reader does."""
+        known = self._find(principal)
+        if known is None:
+            if principal and not principal.startswith("arn:") and "." in principal:
+                return PrincipalDocuments(principal=principal, policies=Policies())  # a service
+            return PrincipalDocuments(
+                principal=principal,
+                policies=Policies(unreadable={"identity", "permissions_boundary"}),
+                notes=(f"{principal} is no principal of this embedded ECR",),
+            )
+        return PrincipalDocuments(principal=known.asks_as, policies=known.policies, context=known.context)
 
     # -- decisions ------------------------------------------------------------------------------------------------
 
