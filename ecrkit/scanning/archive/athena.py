@@ -302,7 +302,9 @@ def remediation_times(tables: Tables, scope: Scope, *, deployments: bool = False
 
     The rule is that of [`remediations`][ecrkit.scanning.archive.audit].
     """
-    took = "date_diff('second', found_at, greatest(remedied_at, found_at)) / 86400.0"
+    # No greatest() here: of NULL and a time Athena makes NULL, and DuckDB the time.
+    end = "CASE WHEN remedied_at < found_at THEN found_at ELSE remedied_at END"
+    took = f"date_diff('second', found_at, {end}) / 86400.0"
     return (
         _remediation(tables, scope, deployments)
         + f"""SELECT account, region, repository, environment, severity,

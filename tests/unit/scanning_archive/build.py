@@ -182,3 +182,20 @@ def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, A
 
 def lines(body: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in body.splitlines()]
+
+
+def empty_tables() -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB with the empty tables of the DDL in memory."""
+    return duck({}, Path("/nonexistent"))
+
+
+def fill(connection: duckdb.DuckDBPyConnection, **tables: Any) -> None:
+    """Replace the rows of tables in memory; each row is in the partition of its day."""
+    for table, rows in tables.items():
+        connection.execute(f"DELETE FROM ecr_scans.{table}")
+        for made in rows:
+            moment = made.since if isinstance(made, DeploymentRow) else made.read_at
+            values = {**made.to_line(), "account": ACCOUNT, "region": "eu-west-1", "dt": moment.date().isoformat()}
+            marks = ", ".join("?" * len(values))
+            names = ", ".join(f'"{name}"' for name in values)
+            connection.execute(f"INSERT INTO ecr_scans.{table} ({names}) VALUES ({marks})", list(values.values()))
