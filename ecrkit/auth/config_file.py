@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from ecrkit.auth.docker_config import MergeReport, merge_docker_config
+from ecrkit.auth.docker_config import MergeReport, config_problems, merge_docker_config
 from ecrkit.auth.manifests import Manifest
 from ecrkit.errors import Conflict, InvalidInput
 
@@ -136,7 +136,8 @@ def _parsed_or_fault(content: _Content) -> dict[str, Any] | str:
         return "is not UTF-8"
     except (_Twice, RecursionError) as error:
         return str(error) if isinstance(error, _Twice) else "is nested too deeply"
-    return found if isinstance(found, dict) else "must be a JSON object"
+    problems = config_problems(found)
+    return "; ".join(map(str, problems)) if problems else found
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -120,8 +120,9 @@ def merge_docker_config(existing: Mapping[str, Any], new: Manifest) -> Merge:
     Raises:
         InvalidInput: `existing` is no Docker configuration; the message names members and never shows values.
     """
-    problems = _problems(existing)
+    problems = config_problems(existing)
     if problems:
+        del existing  # error trackers record the locals of raising frames, and it may hold passwords
         raise InvalidInput("not a Docker configuration", problems)
     merged: dict[str, Any] = copy.deepcopy(dict(existing))
     added: list[str] = []
@@ -150,7 +151,8 @@ def merge_docker_config(existing: Mapping[str, Any], new: Manifest) -> Merge:
     return Merge(merged, report)
 
 
-def _problems(existing: object) -> list[Problem]:
+def config_problems(existing: object) -> list[Problem]:
+    """Return what keeps a document from being a Docker configuration; values are not shown."""
     if not isinstance(existing, Mapping):
         return [Problem("$", f"must be a JSON object, not {type(existing).__name__}")]
     found = []
