@@ -7,6 +7,7 @@ import io
 import json
 from typing import Any, Final
 
+from ecrkit._internal.counting import counted
 from ecrkit._internal.jsonio import jsonable
 from ecrkit._internal.tables import html_table, size, text_table
 from ecrkit._internal.times import iso
@@ -102,7 +103,7 @@ def _short_row(run: Run, digest: str) -> tuple[object, ...]:
 def _headline(run: Run) -> str:
     counts = _summary(run)
     return (
-        f"{run.inventory.repository or 'repository'} at {iso(run.now)}: of {counts['images']} images "
+        f"{run.inventory.repository or 'repository'} at {iso(run.now)}: of {counted(counts['images'], 'image')} "
         f"{counts['expired']} expire, {counts['transitioned']} are archived, "
         f"{counts['cascaded']} follow their subject, {counts['blocked']} are blocked by an index, {counts['kept']} stay"
     )

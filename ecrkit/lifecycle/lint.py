@@ -9,6 +9,7 @@ from typing import Final, Literal
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.counting import counted
 from ecrkit._internal.jsonio import Record
 from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run, Selected
@@ -17,7 +18,7 @@ __all__ = ["Advice", "Code", "lint"]
 
 Code = Literal[
     "selects-nothing", "unselected-images", "shadowed", "and-trap", "near-threshold", "tie", "recent-image-goes",
-    "eats-index-children", "opaque-indexes", "never-pulled", "uncertain",
+    "eats-index-children", "eats-referrers", "opaque-indexes", "never-pulled", "uncertain",
 ]  # fmt: skip
 _NEAR: Final = dt.timedelta(hours=24)
 _RECENT: Final = dt.timedelta(hours=48)
@@ -73,7 +74,8 @@ def _selection(run: Run, number: int, chosen: Selected) -> Iterator[Advice]:
             rule_priority=rule.priority,
             message=(
                 f"ECR reads the list [{listed}] as and: an image needs a tag for every entry. "
-                f"The rule selects {len(chosen.members)} images; as alternatives the entries select {alternatives}"
+                f"The rule selects {counted(len(chosen.members), 'image')}; "
+                f"as alternatives the entries select {alternatives}"
             ),
             suggestion=f"If the entries are meant as or, write {len(rule.tag_entries)} rules of one entry each",
         )
@@ -87,7 +89,7 @@ def _selection(run: Run, number: int, chosen: Selected) -> Iterator[Advice]:
         yield Advice(
             code="shadowed",
             rule_priority=rule.priority,
-            message=f"each of its {len(chosen.members)} images belongs to an earlier rule: "
+            message=f"all it selects ({counted(len(chosen.members), 'image')}) belongs to an earlier rule: "
             f"{', '.join(map(str, earlier))}",
             suggestion="It can act on nothing; give it a smaller priority number or remove it",
         )
@@ -98,12 +100,49 @@ def _selection(run: Run, number: int, chosen: Selected) -> Iterator[Advice]:
                 code="eats-index-children",
                 rule_priority=rule.priority,
                 message=(
-                    f"{len(children)} of the untagged images it selects are children of an index; they stay only as "
-                    "long as their index does, and take places in the rule's count"
+                    f"of the untagged images it selects {_are(len(children), 'a child', 'children')} of an index; "
+                    "they stay only as long as their index does, and take places in the rule's count"
                 ),
                 suggestion="Untagged does not mean unused",
                 digests=_digests(run, children),
             )
+    referrers = _referrers_eaten(run, number, chosen)
+    if referrers:
+        yield Advice(
+            code="eats-referrers",
+            rule_priority=rule.priority,
+            message=(
+                f"of the images it selects {_are(len(referrers), 'a referrer', 'referrers')} (signature, SBOM, "
+                "attestation) of an image that stays; the rule takes them by their own age or place, and the image "
+                "is then without them"
+            ),
+            suggestion="Referrers go with their subject anyway; let the rule select by tags that they do not have, or "
+            "give them a tag and a rule of their own",
+            digests=_digests(run, referrers),
+        )
+
+
+def _are(number: int, one: str, many: str) -> str:
+    return f"1 is {one}" if number == 1 else f"{number} are {many}"
+
+
+def _referrers_eaten(run: Run, number: int, chosen: Selected) -> list[int]:
+    """Return the referrers that a rule takes, or for an untagged rule will take, although their subject stays.
+
+    Rules of tags and rules of count that let a referrer stay say nothing about the next run, so only what they take
+    now counts. An untagged rule sees whatever a tool attaches without a tag.
+    """
+    if not (run.columns.has_subjects or run.inventory.manifests):
+        return []
+    found: list[int] = []
+    for i in sorted(chosen.members):
+        if run.first[i] != number or i in run.holders or not (run.marked[i] or chosen.rule.tag_status == "untagged"):
+            continue
+        subject = run.inventory.subject_of(run.images[i].digest)
+        at = None if subject is None else run.positions.get(subject)
+        if at is not None and subject not in run.following and (not run.marked[at] or at in run.holders):
+            found.append(i)
+    return found
 
 
 def _alternatives(run: Run, rule: Rule) -> int:
@@ -128,12 +167,16 @@ def _pulls(run: Run, chosen: Selected) -> Iterator[Advice]:
         yield Advice(
             code="never-pulled",
             rule_priority=chosen.rule.priority,
-            message=f"{len(never)} of the {len(chosen.members)} images it selects were never pulled ({whole} of them); "
-            "their age counts from the push",
+            message=f"of the images it selects ({len(chosen.members)}) {_never(len(never))} never pulled ({whole}); "
+            "the age counts from the push",
             suggestion="In a standby Region nothing pulls, so everything is archived; and scans count as pulls unless "
             "excluded (RegisterPullTimeUpdateExclusion)",
             digests=_digests(run, never),
         )
+
+
+def _never(number: int) -> str:
+    return f"{number} {'was' if number == 1 else 'were'}"
 
 
 def _edges(run: Run) -> Iterator[Advice]:
@@ -153,14 +196,15 @@ def _edges(run: Run) -> Iterator[Advice]:
     if near:
         yield Advice(
             code="near-threshold",
-            message=f"{len(near)} images are within 24 hours of the age that decides; ECR may decide otherwise",
+            message=f"{counted(len(near), 'image is', 'images are')} within 24 hours of the age that decides; ECR may "
+            "decide otherwise",
             suggestion="How ECR rounds days is not documented",
             digests=tuple(near),
         )
     if recent:
         yield Advice(
             code="recent-image-goes",
-            message=f"{len(recent)} images pushed within the last 48 hours would go",
+            message=f"{counted(len(recent), 'image')} pushed within the last 48 hours would go",
             suggestion="A deployment may be about to pull them",
             digests=tuple(recent),
         )
@@ -172,25 +216,29 @@ def _edges(run: Run) -> Iterator[Advice]:
 
 
 def _whole(run: Run) -> Iterator[Advice]:
-    outside = [i for i, number in enumerate(run.first) if number < 0 and run.images[i].digest not in run.following]
+    unselected = [i for i, number in enumerate(run.first) if number < 0 and run.images[i].digest not in run.following]
+    outside = [i for i in unselected if run.inventory.subject_of(run.images[i].digest) not in run.inventory]
+    referrers = len(unselected) - len(outside)
     if outside:
+        stay = "it stays" if len(outside) == 1 else "they stay"
+        follow = f" (not counting {counted(referrers, 'referrer')}, to go with the subject)" if referrers else ""
         yield Advice(
             code="unselected-images",
-            message=f"no rule selects {len(outside)} of {len(run.images)} images; they stay for ever",
+            message=f"no rule selects {len(outside)} of {counted(len(run.images), 'image')}{follow}; {stay} for ever",
             suggestion="Add a rule for their tags, or one of tagStatus any",
             digests=_digests(run, outside),
         )
     if run.inventory.opaque_indexes:
         yield Advice(
             code="opaque-indexes",
-            message=f"the children of {len(run.inventory.opaque_indexes)} indexes are not known",
+            message=f"the children of {counted(len(run.inventory.opaque_indexes), 'index', 'indexes')} are not known",
             suggestion="Read their manifests, so that it is known which images they hold",
             digests=tuple(image.digest for image in run.inventory.opaque_indexes),
         )
     if run.unclear:
         yield Advice(
             code="uncertain",
-            message=f"{len(run.unclear)} images are being restored or have no archive time",
-            suggestion="Their outcome is not documented or not known",
+            message=f"{counted(len(run.unclear), 'image')} being restored or without archive time",
+            suggestion="What happens to such images is not documented or not known",
             digests=tuple(sorted(run.unclear)),
         )

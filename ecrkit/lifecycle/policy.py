@@ -10,6 +10,7 @@ from typing import Any, Self
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.counting import counted
 from ecrkit._internal.jsonio import canonical_json
 from ecrkit.errors import InvalidPolicy, Problem
 from ecrkit.lifecycle._reading import length_problems, load
@@ -129,7 +130,7 @@ class LifecyclePolicy:
 
     @override
     def __repr__(self) -> str:
-        return f"<LifecyclePolicy of {len(self.rules)} rules>"
+        return f"<LifecyclePolicy of {counted(len(self.rules), 'rule')}>"
 
     @override
     def __str__(self) -> str:

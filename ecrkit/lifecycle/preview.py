@@ -8,6 +8,7 @@ from typing import Final, Literal
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.counting import counted
 from ecrkit._internal.jsonio import Record
 from ecrkit.lifecycle.run import Run
 from ecrkit.records import LifecyclePreview, PreviewResult
@@ -110,7 +111,8 @@ def compare(preview: LifecyclePreview, run: Run) -> Comparison:
     expiring = sum(result.action == "EXPIRE" for result in preview.results)
     if preview.expiring_count is not None and preview.expiring_count != expiring:
         notes.append(
-            f"the preview counts {preview.expiring_count} expiring images and lists {expiring}; pages are missing"
+            f"the preview counts {counted(preview.expiring_count, 'expiring image')} and lists {expiring}; pages are "
+            "missing"
         )
     ours = {digest: run.outcome(digest) for digest in (*run.expired, *run.transitioned)}
     differences: list[Difference] = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.counting import counted
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.storage import ByteRange, freed_by, naive_bytes
 from ecrkit.lifecycle._pool import Columns
@@ -89,7 +90,7 @@ class Run:
         """Return the run of marked images: indexes hold their children, referrers follow their subject."""
         holders: dict[int, tuple[str, ...]] = {}
         following: dict[str, tuple[Action, str]] = {}
-        if inventory.children or columns.has_subjects:
+        if inventory.children or columns.has_subjects or inventory.manifests:  # a manifest may name a subject
             images = columns.images
             acting = {images[i].digest: i for i in compress(count(), marked)}
             holders = _hold(inventory, acting)
@@ -202,15 +203,21 @@ class Run:
         found: list[str] = []
         if self.opaque and (self.expired or self.transitioned or self.cascaded):
             found.append(
-                f"{len(self.opaque)} indexes that stay have unknown children ({self.opaque[0]} is the first); images "
-                "that are to go may be held by them: read their manifests"
+                f"{counted(len(self.opaque), 'index that stays has', 'indexes that stay have')} unknown children "
+                f"({self.opaque[0]} is the first); images that are to go may be held there: read the manifests"
             )
         activating = sum(image.status == "ACTIVATING" for image in self.images)
         if activating:
-            found.append(f"{activating} images are being restored; they are taken as archived, which is not documented")
+            found.append(
+                f"{counted(activating, 'image is', 'images are')} being restored; that is taken as archived, "
+                "which is not documented"
+            )
         unclear = sum(_no_archive_time(image) for image in self.images)
         if unclear and any(rule.count_type == "sinceImageTransitioned" for rule in self.policy.rules):
-            found.append(f"{unclear} archived images have no archive time; they are kept here, ECR may expire them")
+            found.append(
+                f"{counted(unclear, 'archived image has', 'archived images have')} no archive time; kept here, but ECR "
+                "may expire it"
+            )
         found += [
             f"rule {priority}: {last} and {after} were pushed at the same time and only one of them is kept; ECR may "
             "choose the other"
@@ -327,7 +334,8 @@ class Run:
     @override
     def __repr__(self) -> str:
         return (
-            f"<Run of {len(self.policy)} rules on {len(self.images)} images: {len(self.expired)} expire, "
+            f"<Run of {counted(len(self.policy), 'rule')} on {counted(len(self.images), 'image')}: "
+            f"{len(self.expired)} expire, "
             f"{len(self.transitioned)} archive, {len(self.cascaded)} follow, {len(self.blocked)} blocked>"
         )
 

@@ -32,7 +32,7 @@ class TestLint:
     def test_and_trap(self, kit):
         images = [kit.image("a", "dev-1", days=5), kit.image("b", "prod-1", days=5), kit.image("c", "dev-2", "prod-2")]
         found = advice(kit, images, kit.selection("tagged", 5, tagPrefixList=["dev-", "prod-"]))["and-trap"]
-        assert "selects 1 images" in found.message
+        assert "selects 1 image;" in found.message
         assert "as alternatives the entries select 3" in found.message
         assert "2 rules" in found.suggestion
         assert str(found).startswith("rule 1: ")
@@ -75,11 +75,56 @@ class TestLint:
         assert "opaque-indexes" not in found
         assert "opaque-indexes" in advice(kit, images, kit.selection("untagged"))
 
+    def test_an_untagged_rule_eats_the_referrers_of_an_image_that_stays(self, kit):
+        old = kit.image("old", "v1", days=99)
+        sbom = kit.image("sbom", days=3, subject_digest=kit.digest("old"))
+        gone = kit.image("gone", days=99)
+        follows = kit.image("follows", days=99, subject_digest=kit.digest("gone"))
+        rule = kit.selection("untagged", 30, kind="sinceImagePushed")
+        found = advice(kit, [old, sbom, gone, follows], rule)["eats-referrers"]
+        assert found.digests == (kit.digest("sbom"),)
+        assert found.rule_priority == 1
+        assert "1 is a referrer" in found.message
+
+    def test_referrers_that_another_rule_takes_first_or_that_an_index_holds_are_not_eaten(self, kit):
+        old = kit.image("old", "v1", days=99)
+        sbom = kit.image("sbom", "s", days=99, subject_digest=kit.digest("old"))
+        every = kit.selection("any", 30, kind="sinceImagePushed")
+        keep = [kit.selection("tagged", 9, tagPrefixList=[p]) for p in ("v", "s")]
+        assert "eats-referrers" not in advice(kit, [old, sbom], *keep, every)
+        assert advice(kit, [old, sbom], keep[0], every)["eats-referrers"].rule_priority == 2
+        assert "eats-referrers" not in advice(kit, [old, kit.image("x", "s", days=1)], keep[0], every)
+        young = kit.image("sbom", "s", days=9, subject_digest=kit.digest("old"))
+        assert "eats-referrers" not in advice(kit, [old, young], keep[0], every)
+        loose = kit.image("sbom", days=99, subject_digest=kit.digest("old"))
+        index = kit.image("i", "v2", days=1, manifest_media_type=kit.index)
+        children = {kit.digest("i"): [kit.digest("sbom")]}
+        untagged = kit.selection("untagged", 30, kind="sinceImagePushed")
+        assert "eats-referrers" not in advice(kit, [old, loose, index], keep[0], untagged, children=children)
+
+    def test_a_referrer_of_an_image_that_goes_is_not_eaten(self, kit):
+        old = kit.image("old", days=99)
+        sbom = kit.image("sbom", days=99, subject_digest=kit.digest("old"))
+        nested = kit.image("sig", days=3, subject_digest=kit.digest("sbom"))
+        found = advice(kit, [old, sbom, nested], kit.selection("untagged", 30, kind="sinceImagePushed"))
+        assert "eats-referrers" not in found
+
+    def test_referrers_are_not_said_to_stay_for_ever(self, kit):
+        images = [kit.image("a", "x", days=5), kit.image("s", "y", days=5, subject_digest=kit.digest("a"))]
+        found = advice(kit, images, kit.selection("untagged", 2, kind="sinceImagePushed"))["unselected-images"]
+        assert found.digests == (kit.digest("a"),)
+        assert found.message == (
+            "no rule selects 1 of 2 images (not counting 1 referrer, to go with the subject); it stays for ever"
+        )
+        alone = [kit.image("s", "y", days=5, subject_digest=kit.digest("nowhere"))]
+        found = advice(kit, alone, kit.selection("untagged", 2, kind="sinceImagePushed"))["unselected-images"]
+        assert found.message == "no rule selects 1 of 1 image; it stays for ever"
+
     def test_never_pulled(self, kit):
         images = [kit.image("a", days=9), kit.image("b", days=9, last_pulled_at=kit.now)]
         rule = kit.selection(number=5, kind="sinceImagePulled")
         found = advice(kit, images, rule, action="transition")["never-pulled"]
-        assert "1 of the 2" in found.message
+        assert "of the images it selects (2) 1 was never pulled (some)" in found.message
         assert found.digests == (kit.digest("a"),)
 
     def test_uncertain(self, kit):
@@ -182,4 +227,4 @@ class TestExport:
         assert list(self.run(kit).to_pandas()["action"]) == ["expire", "expire", "keep"]
 
     def test_repr(self, kit):
-        assert repr(self.run(kit)).startswith("<Run of 1 rules on 3 images: 2 expire")
+        assert repr(self.run(kit)).startswith("<Run of 1 rule on 3 images: 2 expire")

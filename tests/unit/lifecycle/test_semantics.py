@@ -1,10 +1,13 @@
 """What each rule does: one class for each documented sentence or chosen reading."""
 
 import datetime as dt
+import hashlib
+import json
 
 import pytest
 
-from ecrkit.lifecycle import simulate
+from ecrkit.lifecycle import lint, simulate
+from ecrkit.records import Image, RawManifest
 
 
 def run_of(kit, images, *selections, action="expire", children=None, **more):
@@ -183,6 +186,28 @@ class TestReferrersFollow:
         outcome = run.outcome(sbom.digest)
         assert (outcome.action, outcome.reason, outcome.rule_priority) == ("expire", "follows-subject", 1)
         assert outcome.subject == sig.digest
+
+    def test_a_subject_that_only_the_manifest_names(self, kit):
+        """DescribeImages may leave the subject out; a manifest that was read names it all the same."""
+        text = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": kit.digest("e"), "size": 2},
+                "layers": [],
+                "subject": {"mediaType": "x/y", "digest": kit.digest("app"), "size": 1},
+            }
+        )
+        found = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        raw = RawManifest(digest=found, media_type="application/vnd.oci.image.manifest.v1+json", text=text)
+        images = [kit.image("app", days=9), Image(digest=found, tags=("s",), pushed_at=kit.now)]
+        rules = kit.policy(kit.selection("untagged", 2, kind="sinceImagePushed"))
+        inventory = kit.inventory(images).with_manifests([raw])
+        run = simulate(rules, inventory, now=kit.now)
+        assert run.cascaded == (found,)
+        assert "eats-referrers" not in {advice.code for advice in lint(run)}
+        stays = simulate(kit.policy(kit.selection("tagged", 1, tagPrefixList=["s"])), inventory, now=kit.now)
+        assert stays.cascaded == ()
 
     def test_what_does_not_follow(self, kit):
         held = kit.image("held", "x", subject_digest=kit.digest("app"))
