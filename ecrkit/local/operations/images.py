@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
+__all__ = ["OPERATIONS"]
+
 ImageId = dict[str, str]
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
+__all__ = ["OPERATIONS"]
+
 _SMALLEST_PART: Final = 5 * 1024 * 1024
 _PART_SIZE: Final = 10 * 1024 * 1024
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ecrkit.local.registry import RegistryState
     from ecrkit.local.state import RepositoryState
 
+__all__ = ["OPERATIONS"]
+
 
 def _policy(registry: RegistryState, repo: RepositoryState) -> str:
     if repo.lifecycle_text is None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ecrkit.local.registry import RegistryState
     from ecrkit.local.state import RepositoryState
 
+__all__ = ["OPERATIONS"]
+
 
 _REFUSED: Final = {"unknown-action", "foreign-action", "principal"}
 """Findings of the linter that ECR itself makes when it is given a policy."""

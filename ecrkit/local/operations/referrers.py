@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
+__all__ = ["OPERATIONS"]
+
 
 def list_image_referrers(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Lists the artifacts whose subject is the image, ACTIVE ones unless the filter says otherwise; 20 a page."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
+__all__ = ["OPERATIONS", "tag_is_immutable"]
+
 
 def _described(registry: RegistryState, repo: RepositoryState) -> dict[str, Any]:
     out: dict[str, Any] = {

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
+__all__ = ["OPERATIONS"]
+
 _VALUES: Final = {
     "BASIC_SCAN_TYPE_VERSION": ("AWS_NATIVE",),
     "BLOB_MOUNTING": ("ENABLED", "DISABLED"),

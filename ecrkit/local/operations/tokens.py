@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
+__all__ = ["OPERATIONS"]
+
 
 def get_authorization_token(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Issues a token for 12 hours, in this region; `registryIds` gives one entry each and narrows nothing."""
