@@ -209,11 +209,13 @@ class TestOwnFiles:
     def test_images_of_the_future_are_said(self, write: Any, run: Any) -> None:
         late = detail(2, imagePushedAt="2026-05-01T00:00:00Z")
         out = run("--images", write("i", [detail(1), late]), "--policy", write("p", KEEP_ONE))
-        assert "images pushed after the moment of this dry run: 1; name a later one with --now" in out
+        assert "images pushed after the moment of this dry run: 1; name a later one with --now" in " ".join(out.split())
 
     def test_more_pages_were_not_saved(self, write: Any, run: Any) -> None:
         cut = write("i", {"imageDetails": [detail(1)], "NextToken": "x"})
-        assert "ends with a NextToken" in run("--images", cut, "--policy", write("p", KEEP_ONE))
+        out = run("--images", cut, "--policy", write("p", KEEP_ONE))
+        # The path of the file decides where the line breaks.
+        assert "ends with a NextToken" in " ".join(out.split())
 
     @pytest.mark.parametrize(
         "policy",
