@@ -159,3 +159,11 @@ class TestTheClientBeneath:
     def test_it_talks_to_the_same_registry(self, registry):
         found = registry.client.describe_repositories()["repositories"]
         assert [repository["repositoryName"] for repository in found] == ["app"]
+
+
+class TestNoQuotasOfItsOwn:
+    """AWS's published rates are AWS's; the embedded ECR throttles only when it is told to."""
+
+    def test_nothing_is_paced(self, registry):
+        push(registry, 1, b"base")
+        assert set(registry.aws.learned_rates().values()) == {None}
