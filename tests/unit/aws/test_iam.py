@@ -105,7 +105,8 @@ class TestEveryMethodDeclares:
     def test_actions_are_of_the_model(self, shared_session):
         operations = set(shared_session.client("ecr").meta.service_model.operation_names)
         known = {f"ecr:{operation}" for operation in operations} - set(iam.EXCEPTIONS)
-        declared = {a for name, actions in iam.permissions().items() if name.startswith("Ecr") for a in actions}
+        # Other gateways, once imported, declare actions of their own services.
+        declared = {a for actions in iam.permissions().values() for a in actions if a.startswith("ecr:")}
         assert declared <= known
 
     def test_exceptions_name_operations(self, shared_session):
