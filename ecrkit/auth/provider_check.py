@@ -207,7 +207,9 @@ def _check_tokens(
     if held.get("cacheType") not in ("ServiceAccount", "Token"):
         tell("cache-type", f"{here}.cacheType", "must be ServiceAccount or Token.", "Write ServiceAccount.")
     keys = {
-        kind: [k for k in held.get(f"{kind}ServiceAccountAnnotationKeys") or [] if isinstance(k, str)]
+        kind: _texts(
+            held.get(f"{kind}ServiceAccountAnnotationKeys"), f"{here}.{kind}ServiceAccountAnnotationKeys", tell
+        )
         for kind in ("required", "optional")
     }
     if keys["required"] and required is False:
@@ -228,3 +230,11 @@ def _check_tokens(
     if ROLE_ANNOTATION not in [*keys["required"], *keys["optional"]]:
         tell("no-role-key", here, f"{ROLE_ANNOTATION} is not passed on, so the plugin finds no role.",
              "Add it to optionalServiceAccountAnnotationKeys.", severity="warning")  # fmt: skip
+
+
+def _texts(value: object, path: str, tell: Callable[..., None]) -> list[str]:
+    held = value if isinstance(value, list) else []
+    texts = [text for text in held if isinstance(text, str)]
+    if value is not None and (not isinstance(value, list) or len(texts) != len(held)):
+        tell("annotation-keys", path, "must be a list of texts.", f"Write [{ROLE_ANNOTATION}].")
+    return texts
