@@ -102,8 +102,6 @@ class EmbeddedInspector:
     def _status(registry: RegistryState, repo: RepositoryState, image: ImageState, scan: Scan) -> tuple[str, str]:
         if image.status != "ACTIVE":
             return "INACTIVE", "IMAGE_ARCHIVED"
-        if scan.step is None:
-            return "ACTIVE", "PENDING_INITIAL_SCAN"
         if scan.status in _REASONS:
             return "INACTIVE", _REASONS[scan.status]
         if scan.completed_at is None:

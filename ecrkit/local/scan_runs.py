@@ -128,15 +128,8 @@ class Subject:
 
 def begin(subject: Subject, at: dt.datetime, kind: ScanKind) -> Scan:
     """Start a scan; it comes to what was injected for the image, or to nothing found."""
-    before = scan_of(subject.image, kind)
     waiting = "IN_PROGRESS" if kind == "basic" else "PENDING"
-    scan = Scan(
-        kind=kind,
-        began_at=at,
-        status=waiting,
-        description=_DESCRIPTIONS[waiting],
-        first_seen={} if before is None else before.first_seen,
-    )
+    scan = Scan(kind=kind, began_at=at, status=waiting, description=_DESCRIPTIONS[waiting])
     set_scan(subject.image, scan)
     if kind == "basic":
         subject.registry.extra.setdefault("basic_scans", deque()).append(at)
@@ -202,7 +195,7 @@ def _watch(subject: Subject, scan: Scan, at: dt.datetime) -> None:
     end = max(image.pushed_at, image.last_pulled_at or image.pushed_at) + subject.engine.timings.scan_duration
     if end > at:
         subject.engine.schedule(end, lambda when: _watch(subject, scan, when))
-    elif subject.alive(scan):
+    else:
         scan.watched = False
         if scan.status == "ACTIVE":
             scan.status = "SCAN_ELIGIBILITY_EXPIRED"

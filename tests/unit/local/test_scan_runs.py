@@ -160,6 +160,30 @@ class TestEdges:
         enhanced.engine.advance(30 * SECOND)
         assert ScanReport.from_api(describe(enhanced, digest)).counts == {}
 
+    def test_a_result_of_before_is_forgotten(self, enhanced: Lab):
+        digest = enhanced.push("a")
+        inject(enhanced.engine, digest, findings=[HIGH], after=20 * SECOND)
+        inject(enhanced.engine, digest, findings=[HIGH], after=40 * SECOND)
+        enhanced.engine.advance(39 * SECOND)
+        assert status(enhanced, digest) == "PENDING"
+
+    def test_another_repository_s_image_keeps_its_result(self, enhanced: Lab):
+        enhanced("CreateRepository", repositoryName="other")
+        digest = enhanced.push("a")
+        enhanced.push("a", repository="other")
+        enhanced.engine.advance(30 * SECOND)
+        inject(enhanced.engine, digest, findings=[HIGH], repository="other", after=SECOND)
+        enhanced.engine.advance(SECOND)
+        assert describe(enhanced, digest)["imageScanFindings"]["enhancedFindings"] == []
+        assert len(inspector(enhanced).inspector_findings("other", digest)) == 1
+
+    def test_only_what_is_watched_expires(self, enhanced: Lab):
+        digest = enhanced.push("a")
+        enhanced.engine.advance(30 * SECOND)
+        inject(enhanced.engine, digest, status="FAILED", after=SECOND)
+        enhanced.engine.advance(20 * DAY)
+        assert status(enhanced, digest) == "FAILED"
+
     def test_a_finished_basic_scan_stays(self, lab: Lab):
         digest = lab.push("a")
         start(lab, digest)
