@@ -155,12 +155,13 @@ class TestQueriesAreAthenaAndEscaped:
             sql.policy_violations(TABLES, SCOPE, teams={}, limits=limits)
 
 
+@pytest.fixture(scope="module")
+def connection() -> Any:
+    return empty_tables()
+
+
 class TestTheSqlSaysWhatThePureFunctionsSay:
     """Remediation, deadlines and times in SQL agree with `audit` on any history."""
-
-    @pytest.fixture(scope="class")
-    def connection(self) -> Any:
-        return empty_tables()
 
     @settings(max_examples=60)
     @given(data=st.data())
