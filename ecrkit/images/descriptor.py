@@ -138,10 +138,15 @@ class Descriptor(Record):
 
 
 class DescriptorReader:
-    """Reads descriptors and collects every problem with its path."""
+    """Reads descriptors and collects every problem with its path.
 
-    def __init__(self) -> None:
+    `shared` holds descriptors that were read before, by media type, digest and size: the images of a repository share
+    most of their layers, and a million of them would not fit into memory otherwise.
+    """
+
+    def __init__(self, shared: dict[tuple[str, str, int], Descriptor] | None = None) -> None:
         self.problems: list[Problem] = []
+        self._shared = shared
 
     def text(self, raw: object, path: str) -> str | None:
         """Return an optional string."""
@@ -189,6 +194,20 @@ class DescriptorReader:
 
     def one(self, raw: object, path: str) -> Descriptor | None:
         """Return one descriptor, or None with a problem recorded."""
+        if self._shared is None or not isinstance(raw, dict) or len(raw) != 3:
+            return self._one(raw, path)
+        media, digest, size = raw.get("mediaType"), raw.get("digest"), raw.get("size")
+        # The type of `size` is looked at here, since True and 1.0 would find the entry of 1.
+        if type(size) is not int or not isinstance(media, str) or not isinstance(digest, str):
+            return self._one(raw, path)
+        found = self._shared.get((media, digest, size))
+        if found is None:
+            found = self._one(raw, path)
+            if found is not None:
+                self._shared[found.media_type, found.digest, size] = found
+        return found
+
+    def _one(self, raw: object, path: str) -> Descriptor | None:
         if not isinstance(raw, Mapping):
             self.problems.append(Problem(path, "must be a descriptor object" if raw is not None else "is missing"))
             return None

@@ -127,40 +127,7 @@ class Manifest(Record):
             InvalidManifest: no JSON, more than 4 MiB, no known format, a faulty member, or another digest;
                 `problems` names every fault with its JSON path.
         """
-        raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        document = load_document(raw, limit=MAX_MANIFEST_BYTES, what="invalid manifest", error=InvalidManifest)
-        kind = _media_type(document, media_type)
-        computed = "sha256:" + hashlib.sha256(raw).hexdigest()
-        reader = DescriptorReader()
-        config: Descriptor | None = None
-        layers: tuple[Descriptor, ...] = ()
-        children: tuple[Descriptor, ...] = ()
-        if kind in _V1:
-            layers = _schema1_layers(document, reader)
-            computed = _schema1_digest(raw, document, computed)
-        elif kind in _INDEXES:
-            children = reader.many(document.get("manifests"), "$.manifests")
-        else:
-            config = reader.one(document.get("config"), "$.config")
-            layers = reader.many(document.get("layers"), "$.layers")
-        subject = reader.one(document["subject"], "$.subject") if document.get("subject") is not None else None
-        artifact = reader.text(document.get("artifactType"), "$.artifactType")
-        notes = reader.annotations(document.get("annotations"), "$.annotations")
-        if digest is not None and digest != computed:
-            reader.problems.append(Problem("$", f"the text has the digest {computed}, it was asked for as {digest}"))
-        if reader.problems:
-            raise InvalidManifest(f"invalid manifest {digest or computed}", reader.problems)
-        return cls(
-            digest=computed,
-            media_type=kind,
-            length=len(raw),
-            config=config,
-            layers=layers,
-            manifests=children,
-            subject=subject,
-            artifact_type=artifact,
-            annotations=notes,
-        )
+        return _parse(text, media_type, digest, DescriptorReader())
 
     @property
     def is_index(self) -> bool:
@@ -244,6 +211,42 @@ def _refuse(message: str) -> InvalidManifest:
     return InvalidManifest("invalid manifest", [Problem("$", message)])
 
 
+def _parse(text: str | bytes, media_type: str | None, digest: str | None, reader: DescriptorReader) -> Manifest:
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    document = load_document(raw, limit=MAX_MANIFEST_BYTES, what="invalid manifest", error=InvalidManifest)
+    kind = _media_type(document, media_type)
+    computed = "sha256:" + hashlib.sha256(raw).hexdigest()
+    config: Descriptor | None = None
+    layers: tuple[Descriptor, ...] = ()
+    children: tuple[Descriptor, ...] = ()
+    if kind in _V1:
+        layers = _schema1_layers(document, reader)
+        computed = _schema1_digest(raw, document, computed)
+    elif kind in _INDEXES:
+        children = reader.many(document.get("manifests"), "$.manifests")
+    else:
+        config = reader.one(document.get("config"), "$.config")
+        layers = reader.many(document.get("layers"), "$.layers")
+    subject = reader.one(document["subject"], "$.subject") if document.get("subject") is not None else None
+    artifact = reader.text(document.get("artifactType"), "$.artifactType")
+    notes = reader.annotations(document.get("annotations"), "$.annotations")
+    if digest is not None and digest != computed:
+        reader.problems.append(Problem("$", f"the text has the digest {computed}, it was asked for as {digest}"))
+    if reader.problems:
+        raise InvalidManifest(f"invalid manifest {digest or computed}", reader.problems)
+    return Manifest(
+        digest=computed,
+        media_type=kind,
+        length=len(raw),
+        config=config,
+        layers=layers,
+        manifests=children,
+        subject=subject,
+        artifact_type=artifact,
+        annotations=notes,
+    )
+
+
 def _media_type(document: Mapping[str, Any], given: str | None) -> str:
     stated = document.get("mediaType")
     if stated is not None and not isinstance(stated, str):
@@ -304,12 +307,14 @@ def parse_manifests(
     """Return the parsed manifests by digest, and the faults of those that could not be read.
 
     Takes (digest, text, media type) triples. One faulty manifest does not hide the others: it becomes an unknown.
+    Equal layers of different images are one object in memory.
     """
     parsed: dict[str, Manifest] = {}
+    shared: dict[tuple[str, str, int], Descriptor] = {}
     faults: dict[str, InvalidManifest] = {}
     for digest, text, media_type in raw:
         try:
-            parsed[digest] = Manifest.parse(text, media_type=media_type, digest=digest)
+            parsed[digest] = _parse(text, media_type, digest, DescriptorReader(shared))
         except InvalidManifest as fault:
             faults[digest] = fault
     return parsed, faults

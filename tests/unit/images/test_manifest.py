@@ -431,3 +431,31 @@ class TestEdges:
 
 def parse_text(text: str) -> Manifest:
     return Manifest.parse(text)
+
+
+class TestSharing:
+    """Images share most of their layers; a million of them would not fit into memory otherwise."""
+
+    def test_equal_layers_are_one_object(self) -> None:
+        notes = {"a": "b"}
+        every = [raw(image_document([blob("x", 5), blob("y", 5, annotations=notes)], n=n)) for n in range(2)]
+        parsed, faults = parse_manifests((m.digest, m.text, None) for m in every)
+        one, two = parsed.values()
+        assert faults == {}
+        assert one.layers[0] is two.layers[0]
+        assert one.layers[1] == two.layers[1]
+        assert one.layers[1].annotations == notes
+
+    @pytest.mark.parametrize("size", [True, 1.0, "1", None, [1]])
+    def test_what_only_looks_equal_is_refused(self, size: object) -> None:
+        good, bad = raw(image_document([blob("x", 1)])), raw(image_document([{**blob("x", 1), "size": size}]))
+        parsed, faults = parse_manifests((m.digest, m.text, None) for m in (good, bad))
+        assert set(parsed) == {good.digest}
+        assert [p.path for p in faults[bad.digest].problems] == ["$.layers[0].size"]
+
+    @pytest.mark.parametrize(
+        "entry", [{"mediaType": LAYER, "digest": [], "size": 1}, {"mediaType": {}, "digest": "x", "size": 1}]
+    )
+    def test_what_cannot_be_looked_up_is_refused(self, entry: dict[str, object]) -> None:
+        bad = raw(image_document([entry]))
+        assert set(parse_manifests([(bad.digest, bad.text, None)])[1]) == {bad.digest}
