@@ -49,6 +49,7 @@ def render(report: Evidence) -> str:
         _accepted(report),
         _times(report),
         _open(report),
+        _remedied(report),
         _unknown(report),
         _scans(report),
         _sign(),
@@ -153,6 +154,21 @@ def _open(report: Evidence) -> str:
     ]  # fmt: skip
     header = ("state", "severity", "vulnerability", "package", "environment", "found", "last seen", "seen in")
     return _section("Not remedied", "", header, cells, "Everything that was seen is remedied.", times=frozenset({6, 7}))
+
+
+def _remedied(report: Evidence) -> str:
+    cells = [
+        (
+            r.severity, r.vulnerability_id, r.package or "no package named", _where(r.environment, r.platform),
+            _day(r.found_at) + ("" if r.dated else " or earlier"), _day(r.remedied_at), _length(r.took),
+            _short(r.remedied_by),
+        )
+        for r in sorted(report.remediations, key=lambda r: (severity_rank(r.severity), r.found_at, r.vulnerability_id))
+        if r.remedied_at is not None
+    ]  # fmt: skip
+    header = ("severity", "vulnerability", "package", "environment", "found", "remedied", "took", "proved by")
+    none = "Nothing was remedied in the period."
+    return _section("Remedied in the period", "", header, cells, none, times=frozenset({5, 6, 7}))
 
 
 def _unknown(report: Evidence) -> str:
