@@ -109,8 +109,9 @@ def _problems(saved: object) -> list[Problem]:
 def protected_digests(run: Run, protect: Iterable[object]) -> tuple[dict[str, str], list[str]]:
     """Return the digests that `protect` names, each with the name it was given, and the names that lead nowhere.
 
-    A name is a digest, an `ImageRef`, or the text of a reference; a reference to another repository concerns nothing
-    here. A tag is looked up in the inventory. An image in use keeps everything that its index references in use.
+    A name is a digest, an `ImageRef`, the text of a reference, or a tag of the repository by itself; a reference to
+    another repository concerns nothing here. A tag is looked up in the inventory. An image in use keeps everything that
+    its index references in use. A name that leads nowhere comes with the reason.
     """
     found: dict[str, str] = {}
     unknown: list[str] = []
@@ -120,12 +121,14 @@ def protected_digests(run: Run, protect: Iterable[object]) -> tuple[dict[str, st
         name = str(item)
         try:
             digest = _resolve(run, item)
-        except InvalidReference:
-            digest = None
+        except InvalidReference as fault:
+            what = "; ".join(problem.message for problem in fault.problems)
+            unknown.append(f"{name}: names no image of ECR ({what}); leave out what other registries hold")
+            continue
         if digest == "":
             continue
         if digest is None or digest not in run.inventory:
-            unknown.append(name)
+            unknown.append(f"{name}: not found in the repository, so nobody can say whether it would go")
             continue
         waiting = [digest]
         while waiting:
@@ -139,6 +142,8 @@ def protected_digests(run: Run, protect: Iterable[object]) -> tuple[dict[str, st
 def _resolve(run: Run, item: object) -> str | None:
     if isinstance(item, str) and item.startswith("sha256:"):
         return item
+    if isinstance(item, str) and not set(item) & set("/:@") and (tagged := run.inventory.by_tag(item)) is not None:
+        return tagged.digest  # it may be meant as the name of another repository: protecting too much harms nobody
     ref = item if isinstance(item, ImageRef) else ImageRef.parse(str(item))
     if run.inventory.repository and str(ref.repository) != run.inventory.repository:
         return ""  # another repository's image
@@ -162,7 +167,7 @@ def make_plan(run: Run, *, protect: Iterable[object] = (), accept_uncertain: boo
     """
     protect = (protect,) if isinstance(protect, str | ImageRef) else tuple(protect)
     found, unknown = protected_digests(run, protect)
-    conflicts = [f"{name}: not found in the repository, so nobody can say whether it would go" for name in unknown]
+    conflicts = list(unknown)
     going = (*run.expired, *run.transitioned, *run.cascaded)
     conflicts += [f"{found[d]}: {run.outcome(d).explain()}" for d in going if d in found]
     if not run.certain and not accept_uncertain:

@@ -222,7 +222,7 @@ def _changes(plan: Plan, run: Run) -> list[str]:
         elif was != is_:
             changes.append(f"{digest} was to {was} and would now {is_}: {run.outcome(digest).explain()}")
     found, unknown = protected_digests(run, plan.protect)
-    changes += [f"{name} is protected and cannot be found any more" for name in unknown]
+    changes += [f"protected {reason}" for reason in unknown]
     # A protected tag may name another image by now; the image that it named is protected still.
     held = set(found) | set(plan.protected)
     changes += [f"{digest} is protected and would {now[digest]}" for digest in sorted(held & set(now))]

@@ -260,7 +260,7 @@ class TestPlan:
 
     @pytest.mark.parametrize("name", ["app:gone", "sha256:" + "9" * 64, "app", "not a reference!", ""])
     def test_unknown(self, kit, name):
-        with pytest.raises(PlanRefused, match="not found"):
+        with pytest.raises(PlanRefused, match="not found|names no image of ECR"):
             self.run(kit).plan(protect=name)
 
     def test_children_of_an_index_in_use_are_named_too(self, kit):
@@ -364,7 +364,7 @@ class TestApply:
         fake.listed = [attrs.evolve(fake.listed[0], tags=("new",)), attrs.evolve(fake.listed[1], tags=())]
         self.refused(fake, plan, "is protected and would expire")
         fake.listed[0] = attrs.evolve(fake.listed[0], tags=())
-        self.refused(fake, plan, "cannot be found any more")
+        self.refused(fake, plan, "protected app:new: not found in the repository")
 
     def test_a_protected_tag_moved_to_a_newer_image(self, fake, kit):
         plan = fake.service.plan("app", TEXT, protect=["app:new"])
