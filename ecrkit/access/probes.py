@@ -52,7 +52,7 @@ class ProbedDiagnosis(Record):
     """A diagnosis of a text with what probes saw.
 
     A cause of the text that a probe confirms comes first; one that only a probe saw follows what the text says for
-    certain; a missing image that is there after all comes last, with low confidence.
+    certain; what a probe rules out, such as a missing image that is there after all, comes last with low confidence.
     """
 
     diagnosis: Diagnosis
@@ -188,7 +188,9 @@ def _layers_of(manifest: RawManifest) -> list[str]:
 def _confirmed(diagnosis: Diagnosis, seen: list[Observation]) -> Diagnosis:
     codes = list(dict.fromkeys(o.cause for o in seen if o.cause))
     exists = any(o.call == "DescribeImages" and o.cause in ("", "image-archived") for o in seen)
-    ruled_out = {"image-missing", "repository-missing"} - set(codes) if exists else set()
+    # An image that exists is not missing; where the repository is missing, the image is not what to mend.
+    settled = exists or "repository-missing" in codes
+    ruled_out = {"image-missing", "repository-missing"} - set(codes) if settled else set()
     kept = [c for c in diagnosis.causes if c.code not in codes and c.code not in ruled_out]
     doubted = [attrs.evolve(c, confidence="low") for c in diagnosis.causes if c.code in ruled_out]
     named: list[Cause] = []

