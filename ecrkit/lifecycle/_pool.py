@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import compress, count
+from operator import not_
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -151,14 +152,14 @@ class Pool:
 
     def __init__(self, names: list[tuple[str, ...]], positions: list[int], total: int) -> None:
         self.all = sorted(positions) if len(positions) < total else list(range(total))
-        self.untagged = [i for i, found in zip(positions, names, strict=True) if not found]
+        self.untagged = list(compress(positions, map(not_, names)))
         if self.untagged:
             self._tagged = list(compress(positions, names))
             self._names = list(filter(None, names))
         else:
             self._tagged, self._names = positions, names
         within, between = _CLOSE + _OPEN, _CLOSE + _IMAGE + _OPEN
-        parts = [found[0] if len(found) == 1 else within.join(found) for found in self._names]
+        parts = list(map(within.join, self._names))
         text = f"{_IMAGE}{_OPEN}{between.join(parts)}{_CLOSE}" if parts else ""
         # Only what no registry takes as a tag holds marks of its own; then every tag is asked by itself.
         opened = text.count(_OPEN)

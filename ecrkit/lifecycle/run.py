@@ -120,8 +120,8 @@ class Run:
         if not self.columns.has_archived:
             # Digests are read in the order of the records first: by rank, each would have to be fetched from afar.
             digests = [image.digest for image in self.columns.source]
-            order = self.columns.order
-            return tuple([digests[order[i]] for i in sorted(positions, reverse=True)])
+            positions = map(self.columns.order.__getitem__, sorted(positions, reverse=True))
+            return tuple(map(digests.__getitem__, positions))
         images, times = self.images, self.rank_times
 
         def age(i: int) -> tuple[dt.datetime, str]:
