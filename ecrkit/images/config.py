@@ -234,8 +234,8 @@ def largest_layers(
 ) -> tuple[LayerOrigin, ...]:
     """Return the largest layers of an image, largest first, each with the instruction that made it.
 
-    A layer that the image has several times is named once, at its lowest place. Layers without a size (schema 1)
-    cannot be ranked and come last.
+    A layer that the image has several times is named once, at its lowest place. Without sizes (schema 1) the order is
+    that of the layers.
 
     Example:
         >>> from ecrkit.images import Manifest
@@ -247,5 +247,5 @@ def largest_layers(
         [(50000, 'RUN pip install torch')]
     """
     lowest = {origin.digest: origin for origin in reversed(layer_origins(manifest, config))}
-    ranked = sorted(lowest.values(), key=lambda o: (-1 if o.size is None else o.size, -o.number), reverse=True)
+    ranked = sorted(lowest.values(), key=lambda o: (o.size or 0, -o.number), reverse=True)
     return tuple(ranked[:count])

@@ -295,10 +295,26 @@ class TestInput:
             base_images([stored("", v1=P1)])
 
     def test_shown(self) -> None:
-        report = base_images([stored("base", P1, v3=P2), stored("team", v1=APP), stored("old", image("z"))])
-        lines = report.explain().splitlines()
-        assert lines[4].split()[:2] == ["team:v1", "unknown"]
-        assert "untagged" in lines[4]
-        assert "<caption>4 images, 1 outdated</caption>" in report._repr_html_()
+        named = image("p9", "x", name="else:v1")
+        report = base_images([stored("base", P1, v3=P2), stored("team", v1=APP), stored("old", image("z"), v2=named)])
+        short = {m.digest: m.digest[:19] for m in (P1, P2, APP, image("z"))}
+        untagged = f"base@{short[P1.digest]} has no tag any more"
+        rows = [line.split("  ") for line in report.explain().splitlines()]
+        assert [[cell.strip() for cell in row if cell] for row in rows if not row[0].startswith("-")] == [
+            ["image", "platform", "rests on", "layers", "status", "why"],
+            [f"base@{short[P1.digest]}", "unknown", "unknown", "0", "unknown", "no base of it is known here"],
+            ["base:v3", "unknown", "unknown", "0", "unknown", "no base of it is known here"],
+            ["team:v1", "unknown", f"base@{short[P1.digest]}", "1", "untagged", untagged],
+            [f"old@{short[image('z').digest]}", "unknown", "unknown", "0", "unknown", "no base of it is known here"],
+            ["old:v2", "unknown", "else:v1", "0", "unknown", "no base of it is known here"],
+        ]
+        html = report._repr_html_()
+        assert "<caption>5 images, 1 outdated</caption>" in html
+        assert "<th>image</th><th>platform</th><th>rests on</th><th>layers</th><th>status</th><th>why</th>" in html
         assert report.to_dict()["uses"][2]["image"] == {"repository": "team", "digest": APP.digest}
-        assert str(Place("team", APP.digest)) == f"team@{APP.digest[:19]}"
+        assert str(Place("team", APP.digest)) == f"team@{short[APP.digest]}"
+
+    def test_a_base_in_no_index_has_only_its_own_digest(self) -> None:
+        report = base_images([stored("base", v3=P1), stored("team", v1=APP)])
+        assert report.resting_on("base", P2.digest) == ()
+        assert len(report.resting_on("base", P1.digest)) == 1

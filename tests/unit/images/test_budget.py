@@ -124,6 +124,13 @@ class TestBudget:
         assert [p.path for p in caught.value.problems] == ["$.max_bytes"]
 
     def test_shown(self) -> None:
-        verdict = Budget(max_layers=0).judge(*parsed(SMALL))
-        assert verdict._repr_html_().startswith(f"<table><caption>FAIL: {SMALL.digest}</caption>")
-        assert verdict.to_dict()["reasons"][0]["limit"] == "max_layers"
+        verdict = Budget(max_bytes=1).judge(*parsed(raw(index_document([child(SMALL)]))), manifests=KNOWN)
+        index = verdict.digest
+        assert verdict._repr_html_() == (
+            f"<table><caption>FAIL: {index}</caption><thead><tr><th>limit</th><th>platform</th><th>outcome</th>"
+            "<th>why</th></tr></thead><tbody><tr><td>max_bytes</td><td>linux/amd64</td><td>fail</td>"
+            "<td>100 B, 99 B more than the limit of 1 B</td></tr></tbody></table>"
+        )
+        plain = Budget(max_layers=0).judge(*parsed(SMALL))
+        assert "<td>max_layers</td><td></td><td>fail</td>" in plain._repr_html_()
+        assert plain.to_dict()["reasons"][0]["limit"] == "max_layers"

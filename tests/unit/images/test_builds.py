@@ -6,7 +6,7 @@ import pytest
 
 from ecrkit.errors import InvalidInput
 from ecrkit.images import Inventory
-from ecrkit.images.builds import CacheReuse, cache_reuse, last_builds
+from ecrkit.images.builds import BuildReuse, CacheReuse, cache_reuse, last_builds
 from ecrkit.images.config import ImageConfig
 from ecrkit.records import RawManifest
 from tests.support.manifests import CONFIG, DOCKER, blob, child, detail, digest_of, image_document, index_document, raw
@@ -145,24 +145,38 @@ class TestUnknown:
 
 class TestShown:
     def test_text(self) -> None:
-        found = cache_reuse(listed(image("a"), image("b")))
-        header, _, row = found.explain().splitlines()
-        assert header.split("  ")[0] == "build"
-        assert row.split() == [
+        untagged = Inventory.from_api(
+            [detail(m, imagePushedAt=n) for n, m in enumerate((image("a"), image("b")))],
+            manifests=[image("a"), image("b")],
+        )
+        name = image("b").digest[:19]
+        assert cache_reuse(untagged).explain().splitlines() == [
+            "build                platform  layers reused       bytes reused  first new layer",
+            "-------------------  --------  -------------  -----------------  ----------------------",
+            f"{name}  unknown          1 of 2  1000 B of 1.1 KiB  1: instruction unknown",
+        ]
+        old = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}]})
+        same = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}], "tag": "x"})
+        assert cache_reuse(listed(old, same)).explain().splitlines()[2].split() == [
             "v1",
             "unknown",
             "1",
             "of",
-            "2",
-            "1000",
-            "B",
-            "of",
-            "1.1",
-            "KiB",
-            "1:",
-            "instruction",
-            "unknown",
+            "1",
+            "?",
         ]
 
+    def test_text_of_several_tags_and_the_unknown(self) -> None:
+        found = CacheReuse(
+            builds=(BuildReuse(digest="d", tags=("v1", "latest"), platform="linux/arm64", unknown="why"),)
+        )
+        assert found.explain().splitlines()[2].split() == ["v1,", "latest", "linux/arm64", "why", "?"]
+
     def test_html(self) -> None:
-        assert "<caption>layers reused: unknown, bytes reused: unknown</caption>" in CacheReuse()._repr_html_()
+        assert CacheReuse()._repr_html_() == (
+            "<table><caption>layers reused: unknown, bytes reused: unknown</caption><thead><tr><th>build</th>"
+            "<th>platform</th><th>layers reused</th><th>bytes reused</th><th>first new layer</th></tr></thead>"
+            "<tbody></tbody></table>"
+        )
+        rows = CacheReuse(builds=(BuildReuse(digest="d", tags=("v1",), unknown="why"),))._repr_html_()
+        assert "<td>v1</td><td>unknown</td><td>why</td><td>?</td><td></td>" in rows

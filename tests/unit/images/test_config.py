@@ -147,6 +147,12 @@ class TestOrigins:
         manifest = Manifest.parse(json.dumps(image_document(layers)))
         assert [o.number for o in largest_layers(manifest)] == [1, 2, 0]
 
-    def test_layers_without_a_size_come_last(self) -> None:
-        old = Manifest.parse(json.dumps({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}]}))
-        assert [(o.size, o.number) for o in largest_layers(old)] == [(None, 0)]
+    def test_layers_without_sizes_stay_in_order(self) -> None:
+        old = Manifest.parse(
+            json.dumps({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}, {"blobSum": digest_of("y")}]})
+        )
+        assert [(o.size, o.number) for o in largest_layers(old)] == [(None, 0), (None, 1)]
+
+    def test_ten_unless_told_otherwise(self) -> None:
+        many = Manifest.parse(json.dumps(image_document([blob(n, n) for n in range(12)])))
+        assert [o.size for o in largest_layers(many)] == list(range(11, 1, -1))

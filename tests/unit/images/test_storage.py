@@ -337,8 +337,13 @@ class TestAcross:
             assert stored_across(order).low == 70 + 20
 
     def test_a_repository_twice(self) -> None:
-        with pytest.raises(InvalidInput, match="r1 is there twice"):
-            stored_across([self.repositories()[0]] * 2)
+        with pytest.raises(InvalidInput) as caught:
+            stored_across([*self.repositories(), self.repositories()[1]])
+        assert str(caught.value) == "not different repositories: inventories: r2 is there twice"
+
+    def test_repositories_without_names(self) -> None:
+        nameless = [Inventory.from_api([detail(m)], manifests=[m]) for m in (self.ONE, self.TWO)]
+        assert stored_across(nameless, blob_mounting=False).exact == 220
 
 
 class TestSchema1:
@@ -381,3 +386,35 @@ class TestWithMoreManifests:
             found = stored_bytes(inventory(*order))
             assert (found.low, found.high) == (410, 510)
             assert found.reasons == ("manifests disagree about the size of a layer",)
+
+
+class TestChosenImages:
+    """An index stands for its children, however it is known, and each child counts once."""
+
+    def test_the_manifest_says_that_it_is_an_index(self) -> None:
+        listed = {**detail(INDEX), "imageManifestMediaType": None}
+        known = Inventory.from_api([listed, detail(A), detail(B)], manifests=[INDEX, A, B])
+        assert stored_bytes(known, [INDEX.digest]).exact == 1330
+
+    def test_an_unread_child_bounds_the_range_once(self) -> None:
+        other = raw(index_document([child(B)]))
+        part = inventory(INDEX, other, A, B, read=(INDEX, other, A))
+        found = stored_bytes(part, [INDEX.digest, other.digest])
+        assert (found.low, found.high) == (1110, 1110 + 1220)
+        assert found.reasons == (TestReasons.UNREAD,)
+
+    def test_a_child_named_twice_hides_no_other(self) -> None:
+        twice = raw(index_document([child(A), child(A), child(B, "linux/arm64")]))
+        assert stored_bytes(inventory(twice, A, B), [twice.digest]).exact == 1330
+
+    def test_schema_1_has_the_bound_of_its_size(self) -> None:
+        old = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}]})
+        known = Inventory.from_api([detail(old, size=70)], manifests=[old])
+        assert stored_bytes(known, [old.digest]) == ByteRange(0, 70, ("a schema 1 manifest tells no layer sizes",))
+
+
+class TestMadeByHand:
+    def test_manifests_given_to_the_constructor(self) -> None:
+        read = inventory(A, B)
+        made = Inventory(read.images, manifests=read.manifests)
+        assert stored_bytes(made) == stored_bytes(read) == ByteRange.exactly(1330)
