@@ -208,6 +208,16 @@ class TestFiles:
             assert not shown_in("".join(story.format()))
             assert refused.value.__context__ is None
 
+    def test_a_document_that_is_none_is_not_quoted(self):
+        from ecrkit.auth import merge_docker_config
+
+        with pytest.raises(InvalidInput) as refused:
+            merge_docker_config({"auths": {"h": PASSWORD}}, docker_config([HOST], make_token()))
+        story = traceback.TracebackException(
+            type(refused.value), refused.value, refused.value.__traceback__.tb_next, capture_locals=True
+        )
+        assert not shown_in("".join(story.format()))
+
     def test_a_failing_disk_does_not_tell_the_content(self, tmp_path, monkeypatch):
         path = tmp_path / "config.json"
         basic = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()

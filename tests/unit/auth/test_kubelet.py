@@ -68,6 +68,9 @@ class TestGlobs:
             (f"{HOST}:443", f"{HOST}:443/app:v1", True),
             ("PUBLIC.ecr.aws", "public.ecr.aws", False),
             ("public.ecr.aws", "public.ecr.aws/nginx/nginx:1", True),
+            ("*a*a*.x", "a.x", False),
+            ("*a*a*.x", "aba.x", True),
+            ("ab*ba.x", "aba.x", False),
             ("", "", False),
         ],
     )

@@ -140,6 +140,25 @@ class TestFailures:
         with pytest.raises(Unavailable):
             provider.token(HERE)
 
+    @pytest.mark.parametrize("fails", [True, False])
+    def test_a_token_forgotten_while_it_is_renewed(self, service, clock, fails):
+        def source(scope):
+            if service.asked:
+                provider.forget(scope)
+                if fails:
+                    service.error = failing()
+            return service(scope)
+
+        provider = TokenProvider(source, clock=clock)
+        provider.token(HERE)
+        clock.advance(7 * HOUR)
+        if fails:
+            with pytest.raises(Unavailable):
+                provider.token(HERE)
+        else:
+            assert provider.token(HERE).password.reveal() == "p2"
+        assert provider.held(HERE) is None
+
     def test_a_new_token_that_has_expired_says_that_a_clock_is_wrong(self, provider, service):
         service.hours = -1
         with pytest.raises(CredentialsMissing, match="set the clock right"):
