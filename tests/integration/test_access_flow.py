@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import subprocess
@@ -232,3 +233,57 @@ class TestOverHttp:
             )  # fmt: skip
         assert done.returncode
         assert {d.request.action for d in engine.enforcement.denied} == {f"ecr:{gone}"}
+
+
+class TestStepsOfAnUpload:
+    """Each request of an upload is decided, also those that the API does not see as calls."""
+
+    PUSH = ("InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload")
+
+    def asked(self, server: LocalServer, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
+        password, _ = server.engine.issue_token(caller="ci")
+        login = base64.b64encode(f"AWS:{password}".encode()).decode()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        try:
+            connection.request(method, path, body=body, headers={"Authorization": f"Basic {login}"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.getheader("Location", "")
+        finally:
+            connection.close()
+
+    def allow(self, engine: Engine, *actions: str, repository: str = "*") -> None:
+        arn = f"arn:aws:ecr:{REGION}:{ME}:repository/{repository}"
+        statement = {"Effect": "Allow", "Action": [f"ecr:{a}" for a in actions], "Resource": arn}
+        engine.enforce({"ci": {"Version": "2012-10-17", "Statement": [statement]}})
+
+    def test_patch_and_cancel(self, engine: Engine):
+        with serve(engine) as server:
+            self.allow(engine, *self.PUSH)
+            status, upload = self.asked(server, "POST", "/v2/team/app/blobs/uploads/")
+            assert status == 202
+            self.allow(engine, "InitiateLayerUpload")
+            assert self.asked(server, "PATCH", upload, b"x")[0] == 403
+            self.allow(engine, "UploadLayerPart")
+            assert self.asked(server, "PATCH", upload, b"x")[0] == 202
+            assert self.asked(server, "PUT", f"{upload}?digest={sha(b'x')}")[0] == 403
+            assert self.asked(server, "DELETE", upload)[0] == 403
+            assert sha(b"x") not in engine.registry().repository("team/app").blobs
+            self.allow(engine, *self.PUSH)
+            assert self.asked(server, "PUT", f"{upload}?digest={sha(b'x')}")[0] == 201
+
+    def test_mount_reads_the_source_and_writes_the_target(self, engine: Engine):
+        engine.call("CreateRepository", {"repositoryName": "base"})
+        engine.call("PutAccountSetting", {"name": "BLOB_MOUNTING", "value": "ENABLED"})
+        engine.registry().put_blob("base", sha(b"x"), b"x")
+        path = f"/v2/team/app/blobs/uploads/?mount={sha(b'x')}&from=base"
+        target = engine.registry().repository("team/app")
+        with serve(engine) as server:
+            self.allow(engine, *self.PUSH)
+            assert self.asked(server, "POST", path)[0] == 202  # an upload instead: the source may not be read
+            self.allow(engine, "GetDownloadUrlForLayer")
+            assert self.asked(server, "POST", path)[0] == 403
+            assert target.blobs == {}
+            self.allow(engine, *self.PUSH, "GetDownloadUrlForLayer")
+            assert self.asked(server, "POST", path)[0] == 201
+            assert sha(b"x") in target.blobs

@@ -170,6 +170,9 @@ class TestResources:
         unknown = {r.operation for r in operation_table() if known_action(action_of(r.operation)) is None}
         assert all("ReplicationBackfill" in name for name in unknown)
 
+    def test_a_name_that_only_looks_alike_authorises_nothing(self):
+        assert action_of("BatchGetImages") == "ecr:BatchGetImages"
+
     def test_tagging_on_creation_needs_tag_resource(self):
         engine = engine_of(node=policy(action="ecr:CreateRepository"))
         engine.call("CreateRepository", {"repositoryName": "aa"}, caller="node")
