@@ -62,7 +62,12 @@ class TestGaps:
         assert (gap.start, gap.end) == (day("2026-11-05"), PERIOD.end)
 
     def test_a_word_on_coverage_does_not_vouch(self) -> None:
-        assert made([scan("2026-11-01", kind="coverage")]).gaps
+        (gap,) = made([scan("2026-11-01", kind="coverage")]).gaps
+        assert (gap.start, gap.end) == (PERIOD.start, PERIOD.end)
+
+    def test_a_reading_long_before_does_not_move_the_start(self) -> None:
+        (gap,) = made([scan("2026-10-01")]).gaps
+        assert (gap.start, gap.end) == (PERIOD.start, PERIOD.end)
 
     def test_the_future_is_no_gap(self) -> None:
         found = made(daily(1, 5), now=day("2026-11-05T12:00"))
