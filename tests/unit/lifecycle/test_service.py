@@ -260,7 +260,7 @@ class TestPlan:
 
     @pytest.mark.parametrize("name", ["app:gone", "sha256:" + "9" * 64, "app", "not a reference!", ""])
     def test_unknown(self, kit, name):
-        with pytest.raises(PlanRefused, match="not found|names no image of ECR"):
+        with pytest.raises(PlanRefused, match=r"not found|names no image of ECR"):
             self.run(kit).plan(protect=name)
 
     def test_children_of_an_index_in_use_are_named_too(self, kit):

@@ -7,11 +7,26 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import attrs
+
 from ecrkit.errors import EcrkitError
-from ecrkit.lifecycle import LifecyclePolicy, LifecyclePolicyError, lint, simulate
+from ecrkit.lifecycle import (
+    LifecyclePolicy,
+    LifecyclePolicyError,
+    archive_unpulled,
+    build,
+    delete_archived,
+    expire_older_than,
+    expire_untagged,
+    keep_last,
+    lint,
+    protect,
+    simulate,
+)
 from ecrkit.lifecycle.plan import Plan
-from ecrkit.lifecycle.preview import compare
+from ecrkit.lifecycle.preview import WaitState, compare, step
 from ecrkit.records import LifecyclePreview, PreviewResult
+from tests.unit.lifecycle.test_service import Fake
 
 TESTS = Path(__file__).parents[2]
 GOLDEN = TESTS / "golden" / "lifecycle" / "words.txt"
@@ -106,13 +121,14 @@ def refused(make):
     try:
         return repr(make())
     except EcrkitError as fault:
-        return f"{type(fault).__name__}: {fault} {getattr(fault, 'conflicts', '')}"
+        facts = {name: getattr(fault, name, None) for name in ("conflicts", "operation", "code", "resource", "last")}
+        return f"{type(fault).__name__}: {fault} {facts}"
 
 
 def plans(kit):
     found = dict(runs(kit))
     run, tie = found["expire"], found["tie"]
-    for protect in (
+    for names in (
         [kit.digest("rel-1")],
         ["team/app:stable", "team/app:nope"],
         ["nope"],
@@ -120,7 +136,7 @@ def plans(kit):
         ["other/app:x"],
         "stable",
     ):
-        yield refused(lambda p=protect: run.plan(protect=p, accept_uncertain=True))
+        yield refused(lambda p=names: run.plan(protect=p, accept_uncertain=True))
     yield refused(run.plan)
     saved = tie.plan().to_dict()
     yield json.dumps(saved)
@@ -151,6 +167,45 @@ def compared(kit):
         yield from map(str, found.differences)
 
 
+def built():
+    what = {"prefixes": ["a", "b"], "patterns": "*c", "description": "why é"}
+    for make in (
+        lambda: keep_last(3, **what), lambda: expire_older_than(3, **what), lambda: archive_unpulled(3, **what),
+        lambda: protect(**what), lambda: expire_untagged(after_days=3, description="why"), lambda: keep_last(9),
+        lambda: delete_archived(after_days=99, description="why"), lambda: archive_unpulled(3), lambda: keep_last(0),
+        lambda: expire_older_than(3), lambda: expire_untagged(after_days=0, description="x"),
+    ):  # fmt: skip
+        yield refused(lambda m=make: m().rules())
+        yield refused(lambda m=make: build(m()).to_json())
+
+
+def waited(kit):
+    text = build(keep_last(1)).to_json()
+    seen = []
+    for previews, timeout, busy in (
+        (["IN_PROGRESS", "FAILED"], 300, 0), (["EXPIRED"], 300, 0), (["NEW"], 7, 0), (["COMPLETE"], 300, 2),
+        ([("COMPLETE", build(keep_last(2)).to_json())], 300, 0), (["COMPLETE"], 7, 9), ([("COMPLETE", text)], 0.5, 0),
+    ):  # fmt: skip
+        fake = Fake(kit)
+        fake.previews = [p if isinstance(p, tuple) else (p, text) for p in previews]
+        fake.busy = busy
+        yield refused(lambda f=fake, t=timeout: f.service.preview("team/app", text, timeout=t, on_progress=seen.append))
+        yield f"slept {fake.clock.slept}"
+    yield from map(repr, seen)
+    fake = Fake(kit)
+    yield refused(lambda: fake.service.dry_run("team/app"))
+    fake.listed = [kit.image("a", "x", days=9), kit.image("b", "y", days=8)]
+    yield refused(lambda: fake.service.apply(attrs.evolve(fake.service.plan("team/app", text), repository="")))
+    plan = fake.service.plan("team/app", text, protect=["team/app:y"])
+    fake.listed.append(kit.image("c", "z"))
+    yield refused(lambda: fake.service.apply(plan))
+    del fake.listed[0]
+    yield refused(lambda: fake.service.apply(plan))
+    state = WaitState(deadline=kit.now, policy_text=text)
+    for status, of in (("IN_PROGRESS", text), ("COMPLETE", "x"), ("EXPIRED", text)):
+        yield repr(step(state, LifecyclePreview(repository="a", status=status, policy_text=of), kit.now))
+
+
 def everything(kit):
     yield "# what is wrong with a policy"
     for case in TEXTS:
@@ -165,6 +220,10 @@ def everything(kit):
         yield from told(run)
     yield "# plans"
     yield from plans(kit)
+    yield "# policies from parts"
+    yield from built()
+    yield "# waiting and applying"
+    yield from waited(kit)
     yield "# previews"
     yield from compared(kit)
 
