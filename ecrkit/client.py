@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.local import Engine
     from ecrkit.local.enforcement import PrincipalLike
+    from ecrkit.scanning.archive import Archive, Layout, ObjectStore, Retention
     from ecrkit.scanning.service import ScanningService
 
 __all__ = ["Registry", "WhichManifests"]
@@ -393,6 +394,49 @@ class Registry:
         from ecrkit.aws.inspector import InspectorGateway
 
         return InspectorGateway(self._session.caller("inspector2"), account=self.registry_id or self._own_account)
+
+    def scan_archive(
+        self,
+        objects: ObjectStore | str,
+        *,
+        layout: Layout | None = None,
+        retention: Retention | None = None,
+        require_lock: bool = False,
+        scan_type: str | None = None,
+    ) -> Archive:
+        """Return an archive of this registry's scans: in the S3 bucket of that name, or in any store of objects.
+
+        The caller's account must own the bucket, so that a bucket that changed hands gets nothing. Nothing is called
+        yet, except for the account number when the registry was made without one.
+
+        Raises:
+            InvalidInput: the embedded ECR was given the name of a bucket, or an argument is wrong.
+
+        Example:
+            >>> from ecrkit.scanning.archive import MemoryObjects
+            >>> with Registry.local() as registry:
+            ...     registry.scan_archive(MemoryObjects()).place.region
+            'us-east-1'
+        """
+        from ecrkit.scanning.archive import Archive, Place
+
+        if isinstance(objects, str):
+            if self._engine is not None:
+                message = "the embedded ECR has no S3; pass a store of objects, such as MemoryObjects()"
+                raise InvalidInput.single("no archive", "objects", message)
+            from ecrkit.aws.s3 import S3Objects
+
+            objects = S3Objects(self._session.caller("s3"), objects, owner=self._own_account())
+        return Archive(
+            objects,
+            place=Place(self._whose(), self.region),
+            layout=layout,
+            source=self._gateway,
+            clock=self._clock,
+            retention=retention,
+            require_lock=require_lock,
+            scan_type=scan_type,
+        )
 
     @cached_property
     def auth(self) -> AuthService:
