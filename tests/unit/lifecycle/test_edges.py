@@ -6,6 +6,7 @@ import pytest
 
 from ecrkit.errors import PlanOutdated, PlanRefused
 from ecrkit.lifecycle import LifecyclePolicy, build, expire_older_than, keep_last, simulate
+from ecrkit.lifecycle.plan import make_plan
 from ecrkit.local import Engine
 from ecrkit.local.images import image, index, layer, push
 
@@ -176,3 +177,36 @@ class TestNamesOfWhatIsInUse:
         with pytest.raises(PlanRefused, match="names no image of ECR"):
             run.plan(protect=["docker.io/library/nginx:1"])
         assert run.plan(protect=["nginx"]).protected == ()
+
+    def test_each_name_counts_whatever_stands_before_it(self, kit):
+        """Nothing in a list of what is in use may end the reading of it."""
+        images = [kit.image(n, n, days=9) for n in ("a", "b")] + [kit.image("c", "c")]
+        run = simulate(kit.policy(kit.selection("any", 1)), kit.inventory(images, repository="team/app"), now=kit.now)
+        names = ["other/app:x", "team/app:gone", "not a reference!", "team/app:a", "other/app:y", "team/app:b"]
+        with pytest.raises(PlanRefused) as caught:
+            run.plan(protect=names)
+        assert [text.split(": ")[0] for text in caught.value.conflicts] == [
+            "team/app:gone", "not a reference!", "team/app:a", "team/app:b",
+        ]  # fmt: skip
+
+    def test_all_of_a_nested_index_is_in_use(self, kit):
+        names = {"outer": ["inner", "plain"], "inner": ["x", "y"], "second": ["plain", "inner"]}
+        images = [
+            kit.image(n, manifest_media_type=kit.index if n in names else None) for n in (*names, "plain", "x", "y")
+        ]
+        children = {kit.digest(k): tuple(map(kit.digest, v)) for k, v in names.items()}
+        run = simulate(kit.policy(kit.selection("any", 99)), kit.inventory(images, children=children), now=kit.now)
+        wanted = {kit.digest(n) for n in ("outer", "inner", "plain", "x", "y")}
+        assert set(run.plan(protect=[kit.digest("outer")]).protected) == wanted
+
+
+def test_conflicts_and_doubt_are_told_together(kit):
+    blind = kit.image("i", "multi", manifest_media_type=kit.index)
+    run = simulate(
+        kit.policy(kit.selection("any", 1)), kit.inventory([kit.image("a", "v", days=9), blind]), now=kit.now
+    )
+    with pytest.raises(PlanRefused, match="uncertain: ") as caught:
+        run.plan(protect=["v"])
+    assert caught.value.conflicts[0].startswith("v: ")
+    with pytest.raises(PlanRefused):
+        make_plan(run)
