@@ -95,11 +95,14 @@ def terraform(document: PolicyDocument, *, name: str, repository: str | None = N
     return {"resource": {kind: {label: body}}}
 
 
-def cloudformation(document: PolicyDocument, *, name: str) -> dict[str, Any]:
+def cloudformation(document: PolicyDocument, *, name: str, repository: str | None = None) -> dict[str, Any]:
     """Return a CloudFormation template with the document.
 
+    A repository policy, a trust and a key policy are properties of their resource: the template makes that, too.
+
     Raises:
-        InvalidInput: the kind of the document is a property of another resource; put `to_dict()` there.
+        InvalidInput: the kind of the document is a property of a resource that is more than its policy (put
+            `to_dict()` there), or the repository is missing.
     """
     policy = document.to_dict()
     match document.kind:
@@ -107,6 +110,10 @@ def cloudformation(document: PolicyDocument, *, name: str) -> dict[str, Any]:
             kind, body = "AWS::IAM::ManagedPolicy", {"ManagedPolicyName": name, "PolicyDocument": policy}
         case "trust":
             kind, body = "AWS::IAM::Role", {"RoleName": name, "AssumeRolePolicyDocument": policy}
+        case "repository":
+            if repository is None:
+                raise InvalidInput.single("no resource", "$.repository", "name the repository")
+            kind, body = "AWS::ECR::Repository", {"RepositoryName": repository, "RepositoryPolicyText": policy}
         case "registry":
             kind, body = "AWS::ECR::RegistryPolicy", {"PolicyText": policy}
         case "key":

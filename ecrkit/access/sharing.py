@@ -103,24 +103,24 @@ def organization_pull(*, organization: str | None = None, paths: Sequence[str] =
     })  # fmt: skip
 
 
-def lambda_pull(account: str, region: str, *, function: str = "*") -> PolicyDocument:
+def lambda_pull(account: str, region: str, *, function: str = "*", caller: bool = True) -> PolicyDocument:
     """Return the repository policy for Lambda functions of an account, its own or another.
 
-    For another account the account itself is let in too: creating and updating the function pulls as the caller.
+    For another account the account itself is let in too: creating and updating the function pulls as the caller. For
+    functions of the repository's own account `caller=False` leaves that out, since their identity policies suffice.
     """
     where = Scope(account, region)
     arn = f"arn:{where.partition}:lambda:{region}:{account}:function:{function}"
-    return _document(
-        "repository",
+    statements: list[dict[str, Any]] = [
         {
             "Sid": "Lambda", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": _PULL,
             "Condition": {"StringLike": {"aws:SourceArn": arn}},
         },
-        {
-            "Sid": "LambdaCaller", "Effect": "Allow", "Action": _PULL,
-            "Principal": {"AWS": f"arn:{where.partition}:iam::{account}:root"},
-        },
-    )  # fmt: skip
+    ]  # fmt: skip
+    if caller:
+        root = {"AWS": f"arn:{where.partition}:iam::{account}:root"}
+        statements.append({"Sid": "LambdaCaller", "Effect": "Allow", "Principal": root, "Action": _PULL})
+    return _document("repository", *statements)
 
 
 def codebuild_pull(account: str, region: str, *, project: str = "*") -> PolicyDocument:
@@ -172,11 +172,19 @@ def key_policy(scope: Scope, *creators: str) -> PolicyDocument:
     })  # fmt: skip
 
 
-def vpc_endpoint(*scopes: Scope, push: bool = False, pull_through: bool = False) -> PolicyDocument:
-    """Return the policy of the ecr.api and ecr.dkr endpoints; name the EKS add-on registry among the scopes."""
+def vpc_endpoint(
+    *scopes: Scope, push: bool = False, pull_through: bool = False, first_pull: bool = False
+) -> PolicyDocument:
+    """Return the policy of the ecr.api and ecr.dkr endpoints; name the EKS add-on registry among the scopes.
+
+    `pull_through` lets imports through, `first_pull` besides the creation of the cache repository. The first pull of
+    an image through a cache over an endpoint needs a route to the internet (NAT) as well.
+    """
     if not scopes:
         raise InvalidInput.single("no scope", "$.scopes", "name at least one registry")
-    actions = [*_PULL, *(_PUSH if push else []), *(["ecr:BatchImportUpstreamImage"] if pull_through else [])]
+    actions = [*_PULL, *(_PUSH if push else [])]
+    actions += ["ecr:BatchImportUpstreamImage"] if pull_through or first_pull else []
+    actions += ["ecr:CreateRepository"] if first_pull else []
     return _document(
         "vpc_endpoint",
         {"Sid": "Token", "Effect": "Allow", "Principal": "*", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},

@@ -7,7 +7,7 @@ cloud-provider-aws, docs/credential_provider.md.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from ecrkit.access.documents import PolicyDocument
 from ecrkit.access.scope import Scope
@@ -115,9 +115,18 @@ def fargate_execution(account: str, region: str, cluster: str) -> PolicyDocument
     })  # fmt: skip
 
 
-def ec2_node() -> PolicyDocument:
-    """Return the trust of a node role."""
-    return service("ec2.amazonaws.com")
+# EC2 is named by the partition's domain in these three; EKS, Fargate and the others are not.
+_EC2: Final = {"aws-cn": "ec2.amazonaws.com.cn", "aws-iso": "ec2.c2s.ic.gov", "aws-iso-b": "ec2.sc2s.sgov.gov"}
+
+
+def ec2_node(partition: str = "aws") -> PolicyDocument:
+    """Return the trust of a node role; in China and two isolated partitions EC2 goes by another name.
+
+    Example:
+        >>> ec2_node("aws-cn").statements[0].principals[0].value
+        'ec2.amazonaws.com.cn'
+    """
+    return service(_EC2.get(partition, "ec2.amazonaws.com"))
 
 
 def service(name: str) -> PolicyDocument:

@@ -3,6 +3,8 @@
 # ruff: noqa: RUF005, ISC004 - the needs of a job read as a sum
 from __future__ import annotations
 
+import re
+
 import attrs
 import pytest
 
@@ -205,22 +207,109 @@ class TestSharing:
 
     @pytest.mark.parametrize(("region", "partition"), [
         ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("us-iso-east-1", "aws-iso"),
-        ("us-isob-east-1", "aws-iso-b"), ("eusc-de-east-1", "aws-eusc"), ("eu-west-1", "aws"),
+        ("us-isob-east-1", "aws-iso-b"), ("eu-isoe-west-1", "aws-iso-e"), ("us-isof-south-1", "aws-iso-f"),
+        ("eusc-de-east-1", "aws-eusc"), ("eu-west-1", "aws"),
     ])  # fmt: skip
     def test_partitions(self, region: str, partition: str) -> None:
-        scope = Scope(ME, region)
-        texts = [
-            presets.node_role(scope, addon_account="602401143452"), sharing.s3_gateway(region),
-            sharing.lambda_pull(OTHER, region), sharing.replication_destination(scope, OTHER),
-            sharing.key_policy(scope), trust.fargate_execution(ME, region, "c"),
+        """Every document names the partition of its region and no other, and lint has nothing to say about it."""
+        scope, role, oidc = Scope(ME, region), f"arn:{partition}:iam::{OTHER}:role/r", f"oidc.eks.{region}.example/id/A"
+        pods = {"namespace": "a", "service_account": "b", "partition": partition}
+        pairs = [sharing.cross_account_pull(scope, role), sharing.cross_account_push(scope, role)]
+        documents = [
+            presets.pull(scope), presets.pull_through(scope), presets.push(scope, cache=True), presets.audit(scope),
+            presets.node_role(scope, pull_through_cache=scope, addon_account="602401143452"), presets.crawler(scope),
+            presets.fargate_execution(scope, addon_account="602401143452"), presets.service_account_pull(scope),
+            presets.scan_reader(scope, inspector=True), presets.lifecycle_admin(scope), presets.replication_source(scope),
+            presets.promotion(scope, scope), presets.pull_through_admin(scope), presets.pull_through_role(scope, scope),
+            presets.template_admin(scope, role="maker"),
+            presets.template_role(scope, key=f"arn:{partition}:kms:{region}:{ME}:key/1"),
+            *(d for p in pairs for d in (p.identity, p.repository)),
+            sharing.s3_gateway(region), sharing.lambda_pull(OTHER, region), sharing.codebuild_pull(OTHER, region),
+            sharing.replication_destination(scope, OTHER), sharing.pull_through_registry(scope, OTHER),
+            sharing.key_policy(scope, role), sharing.vpc_endpoint(scope, push=True, first_pull=True),
+            trust.fargate_execution(ME, region, "c"), trust.irsa(ME, oidc, **pods),
+            trust.credential_provider(ME, oidc, **pods),
         ]  # fmt: skip
-        for document in texts:
-            assert f"arn:{partition}:" in document.to_json()
-            assert "arn:aws:" not in document.to_json() or partition == "aws"
+        for document in documents:
+            named = set(re.findall(r"arn:([a-z-]+):", document.to_json()))
+            assert named == {partition}
+            assert lint(document, region=region) == ()
+
+    @pytest.mark.parametrize(("partition", "name"), [
+        ("aws", "ec2.amazonaws.com"), ("aws-cn", "ec2.amazonaws.com.cn"), ("aws-iso", "ec2.c2s.ic.gov"),
+        ("aws-iso-b", "ec2.sc2s.sgov.gov"), ("aws-iso-e", "ec2.amazonaws.com"), ("aws-us-gov", "ec2.amazonaws.com"),
+    ])  # fmt: skip
+    def test_node_trust_names_ec2_as_the_partition_does(self, partition: str, name: str) -> None:
+        """EC2's service principal carries the domain in China and in two isolated partitions (eksctl's table)."""
+        (principal,) = trust.ec2_node(partition).statements[0].principals or ()
+        assert (principal.kind, principal.value) == ("Service", name)
+
+    def test_lambda_of_the_own_account_needs_no_caller(self) -> None:
+        """Only a function of another account is created by a caller whom the repository must let in."""
+        (statement,) = sharing.lambda_pull(ME, "eu-west-1", caller=False).statements
+        assert statement.sid == "Lambda"
 
     def test_unknown_addon_registry_is_an_error(self) -> None:
         with pytest.raises(InvalidInput, match="look it up"):
             presets.node_role(Scope(ME, "mx-central-1"))
+
+
+def _less(document: PolicyDocument):
+    """Yield the document with one action less, for each of its actions."""
+    for i, statement in enumerate(document.statements):
+        for name in statement.actions or ():
+            rest = tuple(a for a in statement.actions or () if a != name)
+            changed = [*document.statements]
+            changed[i : i + 1] = [attrs.evolve(statement, actions=rest)] if rest else []
+            yield name, attrs.evolve(document, statements=tuple(changed))
+
+
+GUEST = f"arn:aws:iam::{OTHER}:role/node"
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+FUNCTION = {"aws:SourceArn": f"arn:aws:lambda:eu-west-1:{OTHER}:function:f"}
+PROJECT = {"aws:SourceArn": f"arn:aws:codebuild:eu-west-1:{OTHER}:project/p", "aws:SourceAccount": OTHER}
+IMPORT = ("BatchImportUpstreamImage", "CreateRepository")
+LAYER = "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/a"
+# Where the document stands, the document, and who asks what with which context.
+SHARED = {
+    "cross_account_pull": ("repository", sharing.cross_account_pull(HERE, GUEST).repository, [
+        (GUEST, f"ecr:{n}", APP, {}) for n in PULL]),
+    "cross_account_push": ("repository", sharing.cross_account_push(HERE, GUEST).repository, [
+        (GUEST, f"ecr:{n}", APP, {}) for n in PUSH]),
+    "organization": ("repository", sharing.organization_pull(organization="o-a"), [
+        (GUEST, f"ecr:{n}", APP, {"aws:PrincipalOrgID": "o-a"}) for n in PULL]),
+    "lambda": ("repository", sharing.lambda_pull(OTHER, "eu-west-1"), [
+        *[("lambda.amazonaws.com", f"ecr:{n}", APP, FUNCTION) for n in PULL],
+        *[(GUEST, f"ecr:{n}", APP, {}) for n in PULL]]),
+    "codebuild": ("repository", sharing.codebuild_pull(OTHER, "eu-west-1"), [
+        ("codebuild.amazonaws.com", f"ecr:{n}", APP, PROJECT) for n in PULL]),
+    "replication": ("registry", sharing.replication_destination(HERE, OTHER), [
+        (GUEST, f"ecr:{n}", APP, {}) for n in ("ReplicateImage", "CreateRepository")]),
+    "pull_through": ("registry", sharing.pull_through_registry(HERE, OTHER), [
+        (GUEST, f"ecr:{n}", APP, {}) for n in IMPORT]),
+    "endpoint": ("vpc_endpoint", sharing.vpc_endpoint(HERE, push=True, first_pull=True), [
+        (ROLE, "ecr:GetAuthorizationToken", "*", {}), *[(ROLE, f"ecr:{n}", APP, {}) for n in (*PULL, *PUSH, *IMPORT)]]),
+    "s3": ("vpc_endpoint", sharing.s3_gateway("eu-west-1"), [(ROLE, "s3:GetObject", LAYER, {})]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("job", SHARED)
+class TestLeastSharing:
+    """A resource policy, too, does its job and loses it with any one action less."""
+
+    def works(self, place: str, document: PolicyDocument, needs) -> bool:
+        def allowed(who: str, name: str, arn: str, context) -> bool:
+            identity = [EVERYTHING] if who.startswith("arn:") else []
+            request = attrs.evolve(Request.build(who, name, arn, context=context), resource_account=ME)
+            return evaluate(request, Policies(identity=identity, **{place: document})).allowed
+
+        return all(allowed(*need) for need in needs)
+
+    def test_job_and_removal(self, job: str) -> None:
+        place, document, needs = SHARED[job]
+        assert self.works(place, document, needs)
+        for name, less in _less(document):
+            assert not self.works(place, less, needs), f"{name} is not needed"
 
 
 class TestTrust:

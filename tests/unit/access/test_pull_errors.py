@@ -72,6 +72,18 @@ class TestTraps:
     def test_image(self) -> None:
         assert diagnose(TEXTS[0][0]).image == f"{HOST}/app:v1"
 
+    @pytest.mark.parametrize("image", [
+        "public.ecr.aws/nginx/nginx:1", "ecr-public.aws.com/eks/pause:3.9",
+        "111111111111.dkr-ecr.eu-west-1.on.aws/app@sha256:" + "a" * 64,
+        "111111111111.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn/app:1",
+        "111111111111.dkr.ecr.cn-north-1.amazonaws.com.cn/app:1", "111111111111.dkr.ecr.eusc-de-east-1.amazonaws.eu/a:1",
+        "111111111111.dkr.ecr.us-iso-east-1.c2s.ic.gov/app:1", "111111111111.dkr.ecr.us-isob-east-1.sc2s.sgov.gov/app:1",
+        "111111111111.dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk/app:1", "111111111111.dkr.ecr.us-isof-south-1.csp.hci.ic.gov/a:1",
+    ])  # fmt: skip
+    def test_image_of_every_kind_of_host(self, image: str) -> None:
+        """The image is found in the kubelet's words, whatever the partition (AWS general reference, ECR endpoints)."""
+        assert diagnose(f'Failed to pull image "{image}": toomanyrequests: Rate exceeded').image == image
+
     @pytest.mark.parametrize("text", ["", "Back-off pulling image", "x" * 100_000, "User: " * 20_000])
     def test_unknown_stays_unknown(self, text: str) -> None:
         found = diagnose(text)

@@ -14,7 +14,7 @@ from ecrkit.access.explain import explain_pull, explain_push
 from ecrkit.access.export import aws_cli, cloudformation, terraform
 from ecrkit.access.scope import Scope
 from ecrkit.access.service import AccessService
-from ecrkit.errors import InvalidPolicy, PlanOutdated, PlanRefused, Rejected
+from ecrkit.errors import InvalidInput, InvalidPolicy, PlanOutdated, PlanRefused, Rejected
 
 ME = "111111111111"
 ROLE = f"arn:aws:iam::{ME}:role/node"
@@ -215,3 +215,10 @@ def test_exports() -> None:
         "aws ecr set-repository-policy --registry-id"
     )
     assert cloudformation(document, name="my-policy")["Resources"]["MyPolicy"]["Type"] == "AWS::IAM::ManagedPolicy"
+    repository = cloudformation(SHARE, name="app", repository="team/app")["Resources"]["App"]
+    assert repository["Type"] == "AWS::ECR::Repository" and repository["Properties"] == {
+        "RepositoryName": "team/app",
+        "RepositoryPolicyText": SHARE.to_dict(),
+    }
+    with pytest.raises(InvalidInput, match="name the repository"):
+        cloudformation(SHARE, name="app")
