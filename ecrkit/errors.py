@@ -20,6 +20,7 @@ EcrkitError
 ├── WaitFailed                        what was waited for ended badly; .last is the final state
 ├── PlanRefused                       a plan would do what the caller forbade; .conflicts
 ├── PlanOutdated                      what a plan rests on has changed since; .changes
+├── GateRefused                       a gate does not let an image through; .verdict
 └── MissingExtra (ImportError)        an optional dependency is not installed; the message names the extra
 ```
 
@@ -40,6 +41,7 @@ __all__ = [
     "CredentialsMissing",
     "Denied",
     "EcrkitError",
+    "GateRefused",
     "InvalidInput",
     "InvalidManifest",
     "InvalidPolicy",
@@ -231,6 +233,18 @@ class PlanOutdated(EcrkitError):
     def __init__(self, message: str, *, changes: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.changes = tuple(changes)
+
+
+class GateRefused(EcrkitError):
+    """A gate does not let an image through; `verdict` holds every reason, and says fail or undetermined.
+
+    Raised by `require()` of a verdict only: to judge is no error, whatever comes of it.
+    """
+
+    def __init__(self, message: str, *, verdict: Any) -> None:
+        super().__init__(message)
+        # Any: verdicts are of domains above this module, such as ecrkit.scanning.Verdict.
+        self.verdict = verdict
 
 
 class MissingExtra(EcrkitError, ImportError):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ecrkit.errors import InvalidPolicy, Problem
 
 __all__ = ["Checker", "document", "load_text"]
+
+# fromisoformat also reads dates by the week, 2026-W52-1, which nobody writes on purpose.
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def load_text(path: str | os.PathLike[str]) -> str:
@@ -151,7 +155,7 @@ class Checker:
             return None
         if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
             return value
-        if isinstance(value, str) and len(value) == 10:
+        if isinstance(value, str) and _DAY.fullmatch(value):
             try:
                 return dt.date.fromisoformat(value)
             except ValueError:

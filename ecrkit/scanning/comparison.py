@@ -31,7 +31,8 @@ class Comparison(Record):
 
     By vulnerability: `introduced`, `fixed`, `unchanged`, `changed_severity`. By package, as (vulnerability, package
     name): `packages_introduced` and `packages_fixed`; a vulnerability that stays can reach a further package. What
-    the new report lacks counts as fixed only when the new report is ready; else it has `vanished`, and nobody knows.
+    the new report lacks counts as fixed only when the new report is ready and every entry of it could be read; else
+    it has `vanished`, and nobody knows.
     What the old report lacks counts as introduced in any case.
     """
 
@@ -44,11 +45,12 @@ class Comparison(Record):
     changed_severity: tuple[Change, ...] = ()
     packages_introduced: tuple[tuple[str, str], ...] = ()
     packages_fixed: tuple[tuple[str, str], ...] = ()
+    unreadable: int = 0
 
     @property
     def reliable(self) -> bool:
-        """Whether both reports were ready."""
-        return self.old.ready and self.new.ready
+        """Whether both reports were ready, and the new one could be read as a whole."""
+        return self.old.ready and self.new.ready and not self.unreadable
 
     def explain(self) -> str:
         """Return the comparison in words."""
@@ -60,7 +62,8 @@ class Comparison(Record):
         ]
         lines += [f"+ {f}" for f in self.introduced]
         lines += [f"- {f}" for f in self.fixed]
-        lines += [f"? {f}: vanished, and the new scan is {self.new}" for f in self.vanished]
+        why = f", and {self.unreadable} entries of it could not be read" if self.unreadable else ""
+        lines += [f"? {f}: vanished, and the new scan is {self.new}{why}" for f in self.vanished]
         lines += [f"~ {c.id}: {', '.join(c.before)} -> {', '.join(c.after)}" for c in self.changed_severity]
         if not self.old.ready:
             lines.append(f"the old scan is {self.old}")
@@ -96,6 +99,8 @@ def compare(old: ScanReport, new: ScanReport) -> Comparison:
         ~ CVE-2: LOW -> HIGH
     """
     old_ready, new_ready = readiness(old), readiness(new)
+    # An entry that nobody could read may be the very finding that seems to be gone.
+    whole = new_ready.ready and not new.unreadable
     before, after = _names(old), _names(new)
     introduced = tuple(f for f in new.findings if not _in(f, before))
     gone = tuple(f for f in old.findings if not _in(f, after))
@@ -111,12 +116,13 @@ def compare(old: ScanReport, new: ScanReport) -> Comparison:
         old=old_ready,
         new=new_ready,
         introduced=introduced,
-        fixed=gone if new_ready.ready else (),
-        vanished=() if new_ready.ready else gone,
+        fixed=gone if whole else (),
+        vanished=() if whole else gone,
         unchanged=tuple(f for f in kept if f.id not in changes),
         changed_severity=tuple(changes.values()),
         packages_introduced=tuple(sorted(new_pairs - old_pairs)),
-        packages_fixed=tuple(sorted(old_pairs - new_pairs)) if new_ready.ready else (),
+        packages_fixed=tuple(sorted(old_pairs - new_pairs)) if whole else (),
+        unreadable=new.unreadable,
     )
 
 

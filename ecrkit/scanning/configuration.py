@@ -263,8 +263,17 @@ class ScanningPlan(Record):
         return "\n".join(lines)
 
 
-def plan(store: ScanningConfigurationStore, wanted: ScanningConfiguration, repositories: Iterable[str]) -> ScanningPlan:
+def plan(
+    store: ScanningConfigurationStore,
+    wanted: ScanningConfiguration,
+    repositories: Iterable[str],
+    *,
+    scan_on_push: Iterable[str] = (),
+) -> ScanningPlan:
     """Return what putting `wanted` would change for the repositories. Reads, and writes nothing.
+
+    `scan_on_push` names the repositories whose own, deprecated setting is on (`scan_on_push` of the repository): under
+    BASIC that scans them without a rule, under ENHANCED it does nothing, so a change can take their scans away.
 
     Raises:
         PlanRefused: the present configuration has members that ecrkit does not know; rewriting it would drop them.
@@ -279,7 +288,10 @@ def plan(store: ScanningConfigurationStore, wanted: ScanningConfiguration, repos
             conflicts=unknown,
         )
     names = tuple(repositories)
-    pairs = {n: (str(current.frequency(n)), str(wanted.frequency(n))) for n in names}
+    own = tuple(scan_on_push)
+    before = current.coverage(names, scan_on_push=own).frequencies
+    coming = wanted.coverage(names, scan_on_push=own)
+    pairs = {n: (before[n], coming.frequencies[n]) for n in names}
     changes = {n: p for n, p in pairs.items() if p[0] != p[1]}
     losing = tuple(
         sorted(n for n, (a, b) in changes.items() if a.endswith(("SCAN", "PUSH")) and b in ("NONE", "MANUAL"))
@@ -293,9 +305,9 @@ def plan(store: ScanningConfigurationStore, wanted: ScanningConfiguration, repos
         warnings.append(
             f"{len(losing)} repositories would not be scanned by themselves any more: {', '.join(losing[:5])}"
         )
-    if wanted.scan_type == "ENHANCED" and wanted.coverage(names).uncovered:
+    if wanted.scan_type == "ENHANCED" and coming.uncovered:
         warnings.append("a repository that no rule selects is not scanned at all under ENHANCED")
-    warnings += [f"the filter {f!r} selects no repository" for f in wanted.coverage(names).idle_filters]
+    warnings += [f"the filter {f!r} selects no repository" for f in coming.idle_filters]
     return ScanningPlan(
         current=current,
         wanted=wanted,

@@ -96,14 +96,18 @@ class ScanningService:
         """
         return ScanningConfiguration.from_api(self._the_store().scanning_configuration())
 
-    def plan_configuration(self, wanted: ScanningConfiguration, repositories: Iterable[str]) -> ScanningPlan:
+    def plan_configuration(
+        self, wanted: ScanningConfiguration, repositories: Iterable[str], *, scan_on_push: Iterable[str] = ()
+    ) -> ScanningPlan:
         """Return what putting `wanted` would change for the repositories; reads, and writes nothing.
+
+        `scan_on_push` names those whose own, deprecated setting is on: under BASIC it scans them without a rule.
 
         Raises:
             PlanRefused: the present configuration has members that ecrkit does not know.
             AwsCallFailed: AWS refused or failed the call.
         """
-        return make_plan(self._the_store(), wanted, repositories)
+        return make_plan(self._the_store(), wanted, repositories, scan_on_push=scan_on_push)
 
     def apply_configuration(self, plan: ScanningPlan, *, allow_loss: bool = False) -> bool:
         """Put the planned configuration, after reading the present one again; return whether anything was written.
@@ -379,7 +383,12 @@ class ScanningService:
         try:
             return self.read(ref)
         except EcrkitError as fault:
-            return ImageScan(problem=f"{ref} could not be read: {fault}")
+            told = f"{ref} could not be read: {fault}"
+        try:
+            parsed = ImageRef.parse(ref)
+        except InvalidReference:
+            return ImageScan(problem=told)
+        return ImageScan(repository=str(parsed.repository), digest=parsed.digest, tag=parsed.tag, problem=told)
 
 
 def _named(report: ScanReport, repository: str, image: str, platform: str | None) -> ScanReport:

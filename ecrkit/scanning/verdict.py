@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from ecrkit._internal.jsonio import Record, jsonable
 from ecrkit._internal.tables import html_table
+from ecrkit.errors import GateRefused
 from ecrkit.scanning.exemptions import ExemptionReport
 from ecrkit.scanning.findings import Dropped, Finding, ScanSource
 from ecrkit.scanning.rules import Outcome, RuleResult
@@ -109,6 +110,28 @@ class Verdict(Record):
         if self.outcome == "undetermined" and self.readiness.state in ("pending", "missing"):
             return _NO_RESULT_YET
         return _EXIT_CODES[self.outcome]
+
+    def require(self) -> None:
+        """Return when the verdict is a pass; else raise.
+
+        Undetermined is refused like a fail: what nobody knows is no pass.
+
+        Raises:
+            GateRefused: the verdict is fail or undetermined; its `verdict` is this one, its text is `explain()`.
+
+        Example:
+            >>> from ecrkit.errors import GateRefused
+            >>> from ecrkit.scanning import Gate, ScanReport, count_limit
+            >>> now = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+            >>> unscanned = Gate(count_limit("CRITICAL", 0)).judge(ScanReport.not_found(repository="team/app"), now=now)
+            >>> try:
+            ...     unscanned.require()
+            ... except GateRefused as fault:
+            ...     print(fault.verdict.outcome)
+            undetermined
+        """
+        if not self.passed:
+            raise GateRefused(self.explain(), verdict=self)
 
     @property
     def image(self) -> str:

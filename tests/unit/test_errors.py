@@ -14,6 +14,7 @@ from ecrkit.errors import (
     AwsCallFailed,
     Denied,
     EcrkitError,
+    GateRefused,
     InvalidInput,
     InvalidPolicy,
     MissingExtra,
@@ -43,6 +44,8 @@ def an_error(cls: type[EcrkitError]) -> EcrkitError:
         return cls("in use", conflicts=["app:v1"])
     if issubclass(cls, PlanOutdated):
         return cls("moved", changes=iter(["app:v2 is new"]))
+    if issubclass(cls, GateRefused):
+        return cls("too many", verdict={"outcome": "fail"})
     if issubclass(cls, MissingExtra):
         return cls("pandas", extra="notebook")
     return cls("plain")

@@ -77,10 +77,11 @@ def _part(verdict: Verdict) -> Iterator[FindingRow]:
     for entry in verdict.in_grace:
         reasons = by_finding.get(id(entry.finding), [])
         why = f"in its period of grace until {entry.until:%Y-%m-%d}"
+        failed = any(r.outcome == "fail" for r in reasons)
         yield FindingRow(
             finding=entry.finding,
             **severity(entry.finding),
-            state="blocking" if any(r.outcome == "fail" for r in reasons) else "in grace",
+            state="blocking" if failed else "undetermined" if reasons else "in grace",
             why="; ".join([why, *dict.fromkeys(f"{r.rule}: {r.because}" for r in reasons)]),
             rules=tuple(r.rule for r in reasons),
             **place,

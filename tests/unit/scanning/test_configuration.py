@@ -169,6 +169,16 @@ class TestPlanAndApply:
         assert any("not scanned at all" in w for w in found.warnings) is warned
         assert str(wanted).startswith(wanted.scan_type)
 
+    def test_what_a_repository_scans_by_its_own_setting_can_be_lost_too(self) -> None:
+        store = Store({"scanType": "BASIC", "rules": []})
+        wanted = ScanningConfiguration.enhanced(on_push=["prod*"])
+        found = plan(store, wanted, ["prod-a", "dev-a", "dev-b"], scan_on_push=["prod-a", "dev-a"])
+        assert found.changes == {"dev-a": ("SCAN_ON_PUSH", "NONE"), "dev-b": ("MANUAL", "NONE")}
+        assert found.losing == ("dev-a",)
+        with pytest.raises(PlanRefused):
+            apply(found, store)
+        assert plan(store, ScanningConfiguration.basic(on_push=["x"]), ["dev-a"], scan_on_push=["dev-a"]).losing == ()
+
     def test_a_loss_needs_to_be_meant(self) -> None:
         store = Store(self.NOW)
         found = plan(store, ScanningConfiguration.basic(on_push=["prod*"]), ["prod-a", "dev-a"])

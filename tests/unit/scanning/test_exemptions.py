@@ -221,7 +221,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("line", "path"),
         [
-            ('expires = "31.12.2026"', "expires"), ('expires = "2026-02-30"', "expires"), ("expires = 2026-12-31T00:00:00Z", "expires"),
+            ('expires = "31.12.2026"', "expires"), ('expires = "2026-W52-1"', "expires"), ('expires = "2026-02-30"', "expires"), ("expires = 2026-12-31T00:00:00Z", "expires"),
             ("expires = 20261231", "expires"), ('expires = ""', "expires"), ("until_fixed = false", "expires"),
             ('expires = "never"\nreson = "x"', "reson"), ('expires = "never"\nuntil_fixed = "yes"', "until_fixed"),
             ('expires = "never"\npackage = []', "package"), ('expires = "never"\npackage = ["", "x"]', "package"),

@@ -7,9 +7,10 @@ import json
 import pickle
 from typing import Any
 
+import attrs
 import pytest
 
-from ecrkit.errors import InvalidInput, InvalidPolicy
+from ecrkit.errors import GateRefused, InvalidInput, InvalidPolicy
 from ecrkit.scanning import (
     SEVERITIES,
     Both,
@@ -582,6 +583,14 @@ class TestCompare:
         assert (len(found.vanished), found.fixed, found.packages_fixed) == (3, (), ())
         assert "vanished" in found.explain()
 
+    def test_what_an_entry_nobody_could_read_may_hold_is_no_fix(self) -> None:
+        torn = attrs.evolve(self.NEW, dropped=(Dropped(reason="no severity", count=2, readable=False),))
+        found = compare(self.OLD, torn)
+        assert ([f.id for f in found.vanished], found.fixed, found.packages_fixed) == (["CVE-1"], (), ())
+        assert not found.reliable
+        assert "2 entries of it could not be read" in found.explain()
+        assert "could not be read" not in compare(self.OLD, report(status="PENDING")).explain()
+
     def test_an_old_scan_that_is_not_ready_is_told(self) -> None:
         pending = report(status="PENDING")
         assert not compare(pending, self.NEW).reliable
@@ -595,3 +604,22 @@ class TestCompare:
 
     def test_every_severity_has_a_limit_rule(self) -> None:
         assert [count_limit(s, 0).name for s in SEVERITIES] == ["critical", "high", "medium", "low", "informational"]
+
+
+class TestRequire:
+    """A verdict that is no pass can be raised: fail and undetermined alike, with the verdict and its words."""
+
+    GATE = Gate(count_limit("HIGH", 0))
+
+    def test_a_pass_returns(self) -> None:
+        self.GATE.judge(report(), now=NOW).require()
+
+    @pytest.mark.parametrize(
+        ("found", "outcome"), [(report(finding("CVE-1", "HIGH")), "fail"), (report(status="FAILED"), "undetermined")]
+    )
+    def test_everything_else_is_refused(self, found: ScanReport, outcome: str) -> None:
+        verdict = self.GATE.judge(found, now=NOW)
+        with pytest.raises(GateRefused) as caught:
+            verdict.require()
+        assert (caught.value.verdict, caught.value.verdict.outcome) == (verdict, outcome)
+        assert str(caught.value) == verdict.explain()

@@ -26,9 +26,11 @@ from ecrkit.scanning import (
     Finding,
     Gate,
     ImageScan,
+    ScanReport,
     SeverityPolicy,
     Verdict,
     count_limit,
+    deny_known_exploited,
     epss_below,
     to_csv,
     to_gitlab,
@@ -119,6 +121,14 @@ class TestRows:
         assert {r.finding.id[-1]: r.state for r in rows(verdict())} == {
             "1": "blocking", "2": "undetermined", "5": "counted", "3": "in grace", "4": "suppressed",
         }  # fmt: skip
+
+    def test_grace_hides_no_rule_that_cannot_be_told(self) -> None:
+        gate = Gate([count_limit("HIGH", 0), deny_known_exploited()], grace_days={"HIGH": 30})
+        young = Finding(id="CVE-1", severity="HIGH", first_observed=NOW)
+        source = ScanReport(source="enhanced", status="ACTIVE", completed_at=NOW, findings=(young,))
+        (row,) = rows(gate.judge(source, now=NOW))
+        assert (row.state, row.rules) == ("undetermined", ("known-exploited",))
+        assert row.why.startswith("in its period of grace until")
 
     def test_columns_have_one_row_per_package(self) -> None:
         columns = to_columns(verdict())

@@ -303,6 +303,7 @@ class TestMany:
         gate = Gate(count_limit("CRITICAL", 0))
         for ref in refs[1:3]:
             assert "could not be read" in str(found[ref].problem)
+            assert found[ref].repository == "team/app"
             assert gate.judge(found[ref], now=NOW).outcome == "undetermined"
 
     def test_a_tag_without_a_tag_source(self) -> None:
