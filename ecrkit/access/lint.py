@@ -19,6 +19,7 @@ from ecrkit.access.conditions import split_operator
 from ecrkit.access.documents import BUDGETS, PolicyDocument, PolicyKind
 from ecrkit.access.evaluate import Policies, Request, evaluate
 from ecrkit.access.exposure import narrowing
+from ecrkit.access.scope import EKS_ADDON_ACCOUNTS
 from ecrkit.access.statements import Condition, Statement
 from ecrkit.refs import partition_of_region
 
@@ -99,7 +100,7 @@ def _of_problem(path: str, message: str) -> Finding:
         return Finding(
             code="resource-missing", severity="error", path=path, message=message, fix="Name repository ARNs"
         )
-    return Finding(code="invalid", severity="error", path=path, message=message)
+    return Finding(code="invalid", severity="error", path=path, message=message, fix="Correct it; AWS refuses it so")
 
 
 def _actions(statement: Statement, kind: str, path: str) -> list[Finding]:
@@ -109,7 +110,11 @@ def _actions(statement: Statement, kind: str, path: str) -> list[Finding]:
             told = hint(text)
             if told is not None:
                 newer = text.lower() in {n.lower() for n in NEWER}
-                fix = "Grant " + ", ".join(told.instead) if told.instead else ""
+                fix = (
+                    "Grant " + ", ".join(told.instead)
+                    if told.instead
+                    else "Look it up in the Service Authorization Reference"
+                )
                 found.append(
                     Finding(
                         code="newer-action" if newer else "unknown-action", severity="info" if newer else "error",
@@ -120,7 +125,7 @@ def _actions(statement: Statement, kind: str, path: str) -> list[Finding]:
                 found.append(
                     Finding(
                         code="foreign-action", severity="error", path=f"{path}.{member}",
-                        message=f"{text} is no action of ECR",
+                        message=f"{text} is no action of ECR", fix="Remove it",
                     )
                 )  # fmt: skip
     names = [a.lower() for a in statement.actions or ()]
@@ -183,6 +188,7 @@ def _resources(statement: Statement, path: str, account: str | None, region: str
                     Finding(
                         code="arn-target", severity="warning", path=here,
                         message=f"{text} never matches the target: {', '.join(wrong)}",
+                        fix="Write the ARN with partition, region and account of the target",
                     )
                 )  # fmt: skip
     return found
@@ -288,6 +294,7 @@ def _conditions(statement: Statement, path: str) -> list[Finding]:
                 Finding(
                     code="condition-without-effect", severity="warning", path=here,
                     message=f"no action of the statement carries {condition.key}",
+                    fix="Move the condition to actions that carry the key, or leave it out",
                 )
             )  # fmt: skip
     return found
@@ -305,6 +312,9 @@ def _negations(statement: Statement, path: str) -> list[Finding]:
                 )
             )  # fmt: skip
     return found
+
+
+_ANYBODY: Final = re.compile(r"(?:system:serviceaccount:)?[*?:]*\*[*?:]*").fullmatch
 
 
 def _trust(statement: Statement, path: str) -> list[Finding]:
@@ -338,6 +348,15 @@ def _trust(statement: Statement, path: str) -> list[Finding]:
                     code="subject-as-audience", severity="error",
                     path=f"{path}.Condition.{condition.operator}.{condition.key}",
                     message="a subject stands under :aud and never matches", fix="Put it under :sub",
+                )
+            )  # fmt: skip
+        if key.endswith(":sub") and condition.operator.endswith("Like") and any(map(_ANYBODY, condition.values)):
+            found.append(
+                Finding(
+                    code="any-subject", severity="error",
+                    path=f"{path}.Condition.{condition.operator}.{condition.key}",
+                    message="the pattern under :sub takes every service account of the cluster",
+                    fix="Name the namespace: system:serviceaccount:NAMESPACE:NAME",
                 )
             )  # fmt: skip
     for suffix, severity, why in (
@@ -374,7 +393,8 @@ def _sids(document: PolicyDocument) -> list[Finding]:
                 )
             )  # fmt: skip
         if sid in seen:
-            found.append(Finding(code="sid-twice", severity="error", path=path, message=f"the Sid {sid} stands twice"))
+            message = f"the Sid {sid} stands twice"
+            found.append(Finding(code="sid-twice", severity="error", path=path, message=message, fix="Rename one"))
         seen.add(sid)
     return found
 
@@ -406,6 +426,20 @@ def _sets(document: PolicyDocument, *, node: bool) -> list[Finding]:
                 fix="Add ecr:GetDownloadUrlForLayer",
             )
         )  # fmt: skip
+    tokens = [
+        (i, s)
+        for i, s in enumerate(document.statements)
+        if s.effect == "Allow" and any("ecr:GetAuthorizationToken" in expand(a) for a in s.actions or ())
+    ]
+    if document.kind == "identity" and tokens and not any(s.resources is None or "*" in s.resources for _, s in tokens):
+        found += [
+            Finding(
+                code="token-resource", severity="warning", path=f"$.Statement[{i}].Resource",
+                message='the pattern names ecr:GetAuthorizationToken, which works on Resource "*" only',
+                fix='Grant it in a statement of its own with Resource "*", here or in another policy',
+            )
+            for i, s in tokens if "ecr:getauthorizationtoken" not in {a.lower() for a in s.actions or ()}
+        ]  # fmt: skip
     pusher = {"ecr:initiatelayerupload", "ecr:uploadlayerpart", "ecr:completelayerupload"} & granted
     # A pull-through role writes without asking; only it holds GetImageCopyStatus.
     copies = "ecr:getimagecopystatus" in granted
@@ -459,7 +493,8 @@ def _node(document: PolicyDocument, account: str | None, prefixes: tuple[str, ..
         for r in s.resources or ()
     ]
     owners = {r.split(":")[4] for r in reading if r.count(":") >= 5}
-    if reading and "*" not in reading and account is not None and owners == {account}:
+    known = {account} if account is not None else owners - set(EKS_ADDON_ACCOUNTS.values()) - {"*", ""}
+    if reading and "*" not in reading and len(owners) == 1 and owners == known:
         found.append(
             Finding(
                 code="own-account-only", severity="error", path="$.Statement",

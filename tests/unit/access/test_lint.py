@@ -75,6 +75,11 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("sid-characters", "identity", identity("ecr:ListImages", Sid="new statement"), {}),
     ("size", "repository", repo({"AWS": [f"arn:aws:iam::{ME}:role/role-with-a-long-name-{n}" for n in range(250)]}), {}),
     ("own-account-only", "identity", identity("ecr:BatchGetImage", resource=f"arn:aws:ecr:eu-west-1:{ME}:repository/*"), {"node": True, "account": ME}),
+    ("own-account-only", "identity", identity("ecr:BatchGetImage", resource=f"arn:aws:ecr:eu-west-1:{ME}:repository/*"), {"node": True}),
+    ("token-resource", "identity", identity("ecr:*", resource=ARN), {}),
+    ("any-subject", "trust", irsa(StringEquals={f"{OIDC}:aud": "sts.amazonaws.com"}, StringLike={f"{OIDC}:sub": "system:serviceaccount:*:*"}), {}),
+    ("any-subject", "trust", irsa(StringEquals={f"{OIDC}:aud": "sts.amazonaws.com"}, StringLike={f"{OIDC}:sub": "*"}), {}),
+    ("sid-twice", "identity", {"Version": "2012-10-17", "Statement": [identity("ecr:ListImages", Sid="A")["Statement"][0]] * 2}, {}),
     ("pull-through-import", "identity", identity("ecr:BatchGetImage"), {"node": True, "pull_through_prefixes": ["hub"]}),
     ("pull-through-create", "identity", identity("ecr:BatchImportUpstreamImage"), {"node": True, "pull_through_prefixes": ["hub"]}),
     ("lock-out", "repository", doc(Effect="Deny", Principal="*", Action="ecr:*"), {}),
@@ -86,7 +91,7 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(("code", "kind", "policy", "how"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)])
 def test_rule(code: str, kind: Any, policy: dict[str, Any], how: dict[str, Any]) -> None:
     found = [f for f in lint(policy, kind=kind, **how) if f.code == code]
-    assert found and all(f.path.startswith("$") and str(f) for f in found)
+    assert found and all(f.path.startswith("$") and f.message and f.fix for f in found)
 
 
 SILENT = [
@@ -96,6 +101,8 @@ SILENT = [
     ("repository", repo({"AWS": "arn:aws:iam::999999999999:root"})),
     ("repository", repo(Sid="AllowPull with spaces")),
     ("trust", irsa(StringEquals=GOOD_OIDC)),
+    ("trust", irsa(StringEquals={f"{OIDC}:aud": "sts.amazonaws.com"}, StringLike={f"{OIDC}:sub": "system:serviceaccount:a:*"})),
+    ("identity", {"Version": "2012-10-17", "Statement": [*identity("ecr:*", resource=ARN)["Statement"], *identity("ecr:GetAuthorizationToken")["Statement"]]}),
 ]  # fmt: skip
 
 
