@@ -36,6 +36,11 @@ def _combined(rules: Rule | Iterable[Rule]) -> AllOf:
     return AllOf(rules=tuple(rules) if isinstance(rules, Iterable) else (rules,), name="gate")
 
 
+def _names(values: Iterable[str]) -> frozenset[str]:
+    # A function of its own: a type checker takes the converter `frozenset` for one of unknown items.
+    return frozenset(values)
+
+
 @attrs.frozen
 class Gate:
     """Decides whether an image may go on.
@@ -59,7 +64,7 @@ class Gate:
     rules: AllOf = attrs.field(converter=_combined)
     severity: SeverityPolicy = attrs.field(factory=SeverityPolicy, kw_only=True)
     grace_days: Mapping[str, int] = attrs.field(factory=dict, kw_only=True, hash=False)
-    accept_undetermined: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset, kw_only=True)
+    accept_undetermined: frozenset[str] = attrs.field(default=frozenset(), converter=_names, kw_only=True)
     stale_exemptions: Literal["warn", "fail"] = attrs.field(default="warn", kw_only=True)
     expiring_within_days: int = attrs.field(default=14, kw_only=True)
 
