@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from ecrkit.access.pull_error_table import SIGNATURES
 from ecrkit.access.pull_errors import diagnose
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -88,3 +92,21 @@ class TestTraps:
     def test_unknown_stays_unknown(self, text: str) -> None:
         found = diagnose(text)
         assert not found.known and found.likeliest.confidence == "low"
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "image-pull-backoff.md"
+ROWS = re.findall(r"^\| `(.+?)` \| `([a-z-]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+class TestTableOfTheDocumentation:
+    """What the page says of a text is what `diagnose` says, and every cause a pull can have stands there."""
+
+    @pytest.mark.parametrize(("text", "code"), ROWS)
+    def test_row(self, text: str, code: str) -> None:
+        assert diagnose(text).likeliest.code == code
+
+    def test_every_text_that_is_known_is_there(self) -> None:
+        known = {rows[0][0] for _, rows, _ in SIGNATURES} | {"not-allowed", "explicit-deny"}
+        # Told by configuration and by policies being put, not by a pull.
+        elsewhere = {"kubelet-ignores-helpers", "wrong-plugin", "repository-policy-refused"}
+        assert {code for _, code in ROWS} == known - elsewhere
