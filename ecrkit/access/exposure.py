@@ -104,17 +104,17 @@ def exposures(document: PolicyDocument, *, repository: str = "", account: str | 
         if statement.not_principals is not None:
             add("public", "everybody but those named")
         for principal in statement.principals or ():
-            if principal.everyone:
+            if principal.everyone or principal.kind == "Service":
                 limits = [n for n in map(narrowing, statement.conditions) if n is not None]
+                if principal.kind == "Service":  # on whose behalf it comes, only these two tell
+                    limits = [n for n in limits if n[0] in {"account", "organization"}]
                 if not limits:
-                    add("public", "*")
+                    add(*(("service", principal.value) if principal.kind == "Service" else ("public", "*")))
                 else:
                     audience, names = min(limits, key=lambda n: ("account", "organization", "condition").index(n[0]))
                     for name in names:
                         if audience != "account" or name != account:
                             add(audience, name)
-            elif principal.kind == "Service":
-                add("service", principal.value)
             elif principal.kind != "AWS":
                 add("unknown", principal.value)
             else:
@@ -136,7 +136,8 @@ def readable_from_outside(
     """Return which repositories can be read by anybody outside the organisation, from a whole registry's policies.
 
     `policies` maps repository names to their policies (None: no policy); `accounts` are the organisation's accounts.
-    Access limited by network or by what cannot be read is listed, since it may come from outside.
+    Access limited by network or by what cannot be read is listed, since it may come from outside. So is a service that
+    no condition binds to an account or organisation: it may come on behalf of anybody.
 
     Example:
         >>> open_ = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"ecr:*"}]}'
@@ -153,6 +154,6 @@ def readable_from_outside(
             same_org = (
                 organization is not None and way.audience == "organization" and way.who.split("/")[0] == organization
             )
-            if not same_org and not (way.audience == "account" and way.who in inside) and way.audience != "service":
+            if not same_org and not (way.audience == "account" and way.who in inside):
                 found.append(way)
     return tuple(found)

@@ -139,3 +139,21 @@ class TestExposure:
         }
         found = readable_from_outside(texts, account=ME, organization="o-dummy", accounts=["222222222222"])
         assert [(e.repository, e.audience) for e in found] == [("a", "public"), ("e", "unknown")]
+
+    def test_services_come_on_behalf_of_somebody(self) -> None:
+        """A service has no organisation of its own; aws:SourceArn, SourceAccount and SourceOrgID say whose it is."""
+
+        def ways(account: str, condition: dict[str, Any] | None = None) -> list[tuple[str, str]]:
+            limits = {} if condition is None else {"Condition": condition}
+            policy = PolicyDocument.read(repo({"Service": "codebuild.amazonaws.com"}, **limits), kind="repository")
+            found = readable_from_outside({"a": policy}, account=account, organization="o-mine")
+            return [(e.audience, e.who) for e in found]
+
+        project = f"arn:aws:codebuild:eu-west-1:{ME}:project/p"
+        assert ways(ME) == [("service", "codebuild.amazonaws.com")]
+        assert ways(ME, {"ArnLike": {"aws:SourceArn": project}}) == []
+        assert ways("999999999999", {"ArnLike": {"aws:SourceArn": project}}) == [("account", ME)]
+        assert ways(ME, {"StringEquals": {"aws:SourceOrgID": "o-mine"}}) == []
+        assert ways(ME, {"StringEquals": {"aws:SourceOrgID": "o-other"}}) == [("organization", "o-other")]
+        assert ways(ME, {"StringEqualsIfExists": {"aws:SourceAccount": ME}}) == [("service", "codebuild.amazonaws.com")]
+        assert ways(ME, {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}) == [("service", "codebuild.amazonaws.com")]
