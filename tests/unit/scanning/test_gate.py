@@ -623,3 +623,19 @@ class TestRequire:
             verdict.require()
         assert (caught.value.verdict, caught.value.verdict.outcome) == (verdict, outcome)
         assert str(caught.value) == verdict.explain()
+
+
+class TestEdges:
+    """The lower ends of the ranges of CVSS 3 belong to the range; a choice says how many of its rules are met."""
+
+    @pytest.mark.parametrize(
+        ("score", "severity"),
+        [(9.0, "CRITICAL"), (8.9, "HIGH"), (7.0, "HIGH"), (6.9, "MEDIUM"), (4.0, "MEDIUM"), (3.9, "LOW"), (0.1, "LOW")],
+    )
+    def test_ranges_of_scores(self, score: float, severity: str) -> None:
+        assert SeverityPolicy(basis="score").stated(finding(score=score)) == severity
+
+    def test_rules_met_of_a_choice(self) -> None:
+        choice = any_of(count_limit("HIGH", 0), count_limit("LOW", 0), count_limit("CRITICAL", 0))
+        judged = Gate(choice).judge(report(finding("CVE-1", "HIGH")), now=NOW)
+        assert judged.rules[0].text == "2 of 3 rules met, one is enough"
