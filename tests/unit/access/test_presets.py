@@ -23,6 +23,7 @@ CACHE = Scope(ME, "eu-west-1", ("hub/*",))
 APP = f"arn:aws:ecr:eu-west-1:{ME}:repository/team/app"
 HUB = f"arn:aws:ecr:eu-west-1:{ME}:repository/hub/nginx"
 ADDON = "arn:aws:ecr:eu-west-1:602401143452:repository/eks/coredns"
+KEY = f"arn:aws:kms:eu-west-1:{ME}:key/1"
 TOKEN = [("GetAuthorizationToken", "*")]
 
 
@@ -87,11 +88,15 @@ JOBS = {
         "DescribeRepositoryCreationTemplates", "UpdateRepositoryCreationTemplate",
     ) + [("iam:PassRole", f"arn:aws:iam::{ME}:role/maker")]),
     "template_role": (presets.template_role(HERE), on(APP, "CreateRepository", "TagResource")),
+    "template_role_key": (presets.template_role(HERE, key=KEY), on(APP, "CreateRepository", "TagResource")
+        + on(KEY, "kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant")),
+    "scan_reader_inspector": (presets.scan_reader(HERE, inspector=True), on(APP, "DescribeImageScanFindings",
+        "DescribeImages") + on("*", "inspector2:ListCoverage", "inspector2:ListFindings")),
     "public_pull": (presets.public_pull(), [("ecr-public:GetAuthorizationToken", "*"), ("sts:GetServiceBearerToken", "*")]),
     "public_push": (presets.public_push(ME), [("ecr-public:GetAuthorizationToken", "*"), ("sts:GetServiceBearerToken", "*"),
         *[(f"ecr-public:{n}", f"arn:aws:ecr-public::{ME}:repository/app") for n in PUSH]]),
 }  # fmt: skip
-CONTEXT = {"iam:PassedToService": "ecr.amazonaws.com"}
+CONTEXT = {"iam:PassedToService": "ecr.amazonaws.com", "kms:ViaService": "ecr.eu-west-1.amazonaws.com"}
 
 
 def works(document: PolicyDocument, needs: list[tuple[str, str]]) -> bool:
@@ -204,6 +209,15 @@ class TestSharing:
         assert not evaluate(Request.build(ROLE, "ecr:PutImage", APP), policies).allowed
         assert lint(sharing.s3_gateway("cn-north-1")) == ()
         assert sharing.key_policy(HERE, ROLE).fits("key")
+
+    def test_key_policy_grants_what_creators_and_deleters_need(self) -> None:
+        """Two grants are made and retired, and the key is looked at (ECR user guide, encryption at rest)."""
+        admin, creators = sharing.key_policy(HERE, ROLE).statements
+        assert set(creators.actions or ()) == {"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"}
+        assert [(c.key, c.values) for c in creators.conditions] == [
+            ("kms:ViaService", ("ecr.eu-west-1.amazonaws.com",))
+        ]
+        assert admin.actions == ("kms:*",) and len(sharing.key_policy(HERE).statements) == 1
 
     @pytest.mark.parametrize(("region", "partition"), [
         ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("us-iso-east-1", "aws-iso"),
