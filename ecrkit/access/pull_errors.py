@@ -30,7 +30,8 @@ _TYPE: Final = re.compile(
 )
 _IMAGE: Final = re.compile(
     r"(?:public\.ecr\.aws|ecr-public\.aws\.com|[\w.-]{1,100}\.(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.aws"
-    r"|on\.amazonwebservices\.com\.cn|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov))/[\w./-]{1,256}(?::[\w.-]{1,128})?(?:@sha256:[0-9a-f]{64})?"
+    r"|on\.amazonwebservices\.com\.cn|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov))"
+    r"/[\w./-]{1,256}(?::[\w.-]{1,128})?(?:@sha256:[0-9a-f]{64})?"
 )
 
 
