@@ -52,6 +52,10 @@ def _moment(value: dt.datetime) -> str:
     return f"timestamp '{athena_time(value)}'"
 
 
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise InvalidInput.single("no name in Athena", "name", f"letters a-z, digits and '_', not {value!r:.60}")
@@ -81,8 +85,8 @@ class Tables(Record):
     """
 
     bucket: str
-    regions: tuple[str, ...] = attrs.field(converter=tuple)
-    accounts: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    regions: tuple[str, ...] = attrs.field(converter=_texts)
+    accounts: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     database: str = attrs.field(default="ecr_scans", converter=_name)
     layout: Layout = attrs.field(factory=Layout)
     start: dt.date = dt.date(2024, 1, 1)
@@ -163,9 +167,9 @@ class Scope(Record):
 
     since: dt.date
     until: dt.date
-    accounts: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    regions: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    repositories: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    accounts: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    regions: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    repositories: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     def __attrs_post_init__(self) -> None:
         if self.until < self.since:
