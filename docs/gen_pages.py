@@ -80,6 +80,13 @@ def operations_page() -> str | None:
     )
 
 
+CALLS_NOTE = """Each call was made once on an embedded ECR that holds one repository with one image for two platforms, and
+the engine wrote down what arrived. Longer listings make more calls: one for each 1000 repositories or images, one for each
+100 manifests. A wait asks again until the scan has ended and, for enhanced scans, until two readings agree. On AWS
+`explain_pull` and `explain_push` also read the principal's policies: see `IamDocuments` below. Tokens are kept until
+half of their life is over."""
+
+
 def iam_page() -> str | None:
     """Return the IAM actions that each gateway method needs, or None while no gateway declares any."""
     if not importlib.util.find_spec("ecrkit.aws"):
@@ -91,9 +98,12 @@ def iam_page() -> str | None:
     ]
     if not rows:
         return None
+    sys.path.insert(0, str(DOCS))
+    calls = importlib.import_module("registry_calls")
     return (
         f"{NOTE}# IAM actions\n\nWhat each gateway method may ask of IAM, as the code declares it."
-        f" A test checks every action against the service model.\n\n{_markdown(rows)}\n"
+        f" A test checks every action against the service model.\n\n## By call of `Registry`\n\n{CALLS_NOTE}\n\n"
+        f"{_markdown(calls.rows())}\n\n## By method of a gateway\n\n{_markdown(rows)}\n"
     )
 
 

@@ -1,0 +1,155 @@
+"""What each call of `Registry` asks of AWS, seen by making it once on an embedded ECR and reading the engine's log."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from ecrkit import Registry
+from ecrkit.aws.iam import action_for
+from ecrkit.lifecycle import LifecyclePolicy, build, keep_last
+from ecrkit.local import images as local_images
+from ecrkit.scanning.configuration import ScanningConfiguration
+
+REPOSITORY = "team/app"
+TAGGED = f"{REPOSITORY}:v1"
+PRINCIPAL = "arn:aws:iam::123456789012:role/node"
+FAILURE = (
+    "failed to resolve reference: unexpected status from HEAD request to https://HOST/v2/team/app/manifests/v1: 403"
+)
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::222222222222:root"},
+            "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+        }
+    ],
+}
+REGISTRY_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "replication",
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::222222222222:root"},
+            "Action": ["ecr:ReplicateImage"],
+            "Resource": "arn:aws:ecr:us-east-1:123456789012:repository/team/*",
+        }
+    ],
+}
+
+
+def _registry() -> Registry:
+    """Return an embedded registry with an index of two platforms under a tag, and a live lifecycle policy."""
+    registry = Registry.local()
+    registry.gateway.create_repository(REPOSITORY)
+    layer = local_images.layer({"app": "content"})
+    platforms = [local_images.image([layer], platform=f"linux/{name}") for name in ("amd64", "arm64")]
+    local_images.index(platforms).push(registry.client, REPOSITORY, tag="v1")
+    registry.gateway.put_lifecycle_policy(REPOSITORY, build(keep_last(5, prefixes=["v"])).to_json())
+    registry.engine.advance(dt.timedelta(hours=2))
+    return registry
+
+
+def _nothing(_: Registry) -> None:
+    return None
+
+
+def _keep() -> LifecyclePolicy:
+    return build(keep_last(3, prefixes=["v"]))
+
+
+# Preparation runs before the log is read, so that `apply` shows what it asks and not what its plan asked.
+_CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object], object]]] = {
+    "registry.repositories()": (_nothing, lambda r, _: r.repositories().all()),
+    "registry.repository(name)": (_nothing, lambda r, _: r.repository(REPOSITORY)),
+    "registry.images(repository)": (_nothing, lambda r, _: r.images(REPOSITORY).all()),
+    "registry.inventory(repository)": (_nothing, lambda r, _: r.inventory(REPOSITORY)),
+    'registry.inventory(repository, manifests="none")': (
+        _nothing,
+        lambda r, _: r.inventory(REPOSITORY, manifests="none"),
+    ),
+    "registry.lifecycle.policy(repository)": (_nothing, lambda r, _: r.lifecycle.policy(REPOSITORY)),
+    "registry.lifecycle.dry_run(repository, policy)": (_nothing, lambda r, _: r.lifecycle.dry_run(REPOSITORY, _keep())),
+    "registry.lifecycle.preview(repository, policy)": (_nothing, lambda r, _: r.lifecycle.preview(REPOSITORY, _keep())),
+    "registry.lifecycle.plan(repository, policy)": (_nothing, lambda r, _: r.lifecycle.plan(REPOSITORY, _keep())),
+    "registry.lifecycle.apply(plan)": (
+        lambda r: r.lifecycle.plan(REPOSITORY, _keep()),
+        lambda r, plan: r.lifecycle.apply(plan),
+    ),
+    "registry.lifecycle.inventory(repository)": (_nothing, lambda r, _: r.lifecycle.inventory(REPOSITORY)),
+    "registry.scanning.resolve(ref)": (_nothing, lambda r, _: r.scanning.resolve(TAGGED)),
+    "registry.scanning.report(repository, digest)": (
+        lambda r: next(image.digest for image in r.images(REPOSITORY) if not image.is_index),
+        lambda r, digest: r.scanning.report(REPOSITORY, str(digest)),
+    ),
+    "registry.scanning.read(ref)": (_nothing, lambda r, _: r.scanning.read(TAGGED)),
+    "registry.scanning.wait(ref)": (
+        lambda r: r.scanning.wait(TAGGED, start=True),
+        lambda r, _: r.scanning.wait(TAGGED),
+    ),
+    "registry.scanning.wait(ref, start=True)": (_nothing, lambda r, _: r.scanning.wait(TAGGED, start=True)),
+    "registry.scanning.reports(refs)": (_nothing, lambda r, _: r.scanning.reports([TAGGED])),
+    "registry.scanning.configuration()": (_nothing, lambda r, _: r.scanning.configuration()),
+    "registry.scanning.plan_configuration(wanted, repositories)": (
+        _nothing,
+        lambda r, _: r.scanning.plan_configuration(_wanted(), [REPOSITORY]),
+    ),
+    "registry.scanning.apply_configuration(plan)": (
+        lambda r: r.scanning.plan_configuration(_wanted(), [REPOSITORY]),
+        lambda r, plan: r.scanning.apply_configuration(plan),
+    ),
+    "registry.access.plan_repository(repository, policy)": (
+        _nothing,
+        lambda r, _: r.access.plan_repository(REPOSITORY, POLICY),
+    ),
+    "registry.access.plan_registry(policy)": (_nothing, lambda r, _: r.access.plan_registry(REGISTRY_POLICY)),
+    "registry.access.apply(plan)": (
+        lambda r: r.access.plan_repository(REPOSITORY, POLICY),
+        lambda r, plan: r.access.apply(plan),
+    ),
+    "registry.access.readable_from_outside()": (_nothing, lambda r, _: r.access.readable_from_outside()),
+    "registry.access.explain_pull(principal, image)": (
+        _nothing,
+        lambda r, _: r.access.explain_pull(PRINCIPAL, _image()),
+    ),
+    "registry.access.explain_push(principal, image)": (
+        _nothing,
+        lambda r, _: r.access.explain_push(PRINCIPAL, _image()),
+    ),
+    "registry.access.diagnose(failure, image, probe=True)": (
+        _nothing,
+        lambda r, _: r.access.diagnose(FAILURE, image=_image(), probe=True),
+    ),
+    "registry.auth.token()": (_nothing, lambda r, _: r.auth.token()),
+    "registry.auth.docker_config()": (_nothing, lambda r, _: r.auth.docker_config()),
+}
+
+
+def _wanted() -> ScanningConfiguration:
+    return ScanningConfiguration.basic(on_push=["*"])
+
+
+def _image() -> str:
+    return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{TAGGED}"
+
+
+def rows() -> list[dict[str, object]]:
+    """Return, for each call, the IAM actions and the number of API calls it made."""
+    found: list[dict[str, object]] = []
+    for name, (prepare, make) in _CALLS.items():
+        with _registry() as registry:
+            prepared = prepare(registry)
+            before = len(registry.engine.calls)
+            make(registry, prepared)
+            made = registry.engine.calls[before:]
+        actions = tuple(sorted({action_for("ecr", call.operation) for call in made}))
+        found.append({"call": f"`{name}`", "actions": actions, "API calls": len(made)})
+    return found
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row)

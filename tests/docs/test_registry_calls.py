@@ -1,0 +1,57 @@
+"""The table of what each call of `Registry` asks of IAM misses no call that asks anything."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from ecrkit import Registry
+
+# These compute from what they are given, or only hand on what another call of the table asks.
+ASKS_NOTHING = {
+    "lifecycle.compare",
+    "scanning.with_inspector",
+    "auth.image_pull_secret",
+    "auth.public_token",
+    "auth.tokens_for",
+    "auth.update_docker_config",
+}
+
+
+@pytest.fixture(scope="module")
+def rows(repo_root: Path) -> list[dict[str, object]]:
+    spec = importlib.util.spec_from_file_location("registry_calls", repo_root / "docs" / "registry_calls.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: list[dict[str, object]] = module.rows()
+    return found
+
+
+def test_every_service_method_has_a_row(rows: list[dict[str, object]]) -> None:
+    named = {str(row["call"]).strip("`").removeprefix("registry.").partition("(")[0] for row in rows}
+    with Registry.local() as registry:
+        public = {
+            f"{domain}.{name}"
+            for domain in ("lifecycle", "scanning", "access", "auth")
+            for name in dir(getattr(registry, domain))
+            if not name.startswith("_") and callable(getattr(type(getattr(registry, domain)), name, None))
+        }
+    assert public - named == ASKS_NOTHING
+
+
+def test_rows_name_actions_and_calls(rows: list[dict[str, object]]) -> None:
+    by_call = {str(row["call"]): row for row in rows}
+    assert by_call["`registry.lifecycle.apply(plan)`"] == {
+        "call": "`registry.lifecycle.apply(plan)`",
+        "actions": ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:PutLifecyclePolicy"),
+        "API calls": 4,
+    }
+    # A dry run reads and never writes.
+    assert by_call["`registry.lifecycle.dry_run(repository, policy)`"]["actions"] == (
+        "ecr:BatchGetImage",
+        "ecr:DescribeImages",
+    )
