@@ -318,3 +318,40 @@ class TestInput:
         report = base_images([stored("base", v3=P1), stored("team", v1=APP)])
         assert report.resting_on("base", P2.digest) == ()
         assert len(report.resting_on("base", P1.digest)) == 1
+
+
+class TestEdges:
+    def test_the_longest_mirror_counts(self) -> None:
+        app = image("p1", "app", name="docker.io/python:v3")
+        for mirrors in ({"docker.io/": "hub/", "d": "x/"}, {"d": "x/", "docker.io/": "hub/"}):
+            assert TestWords.claim(app, stored("hub/python", v3=P2), mirrors=mirrors)[1] == "moved"
+        late = image("p1", "app", name="z/python:v3")
+        mirrors = {"z/py": "hub/py", "z/": "none/"}
+        assert TestWords.claim(late, stored("hub/python", v3=P2), mirrors=mirrors)[1] == "moved"
+
+    def test_a_name_with_tag_and_digest(self) -> None:
+        app = image("p1", "app", name=f"base:v3@{P1.digest}")
+        assert TestWords.claim(app, stored("base", v3=P2))[1] == "moved"
+
+    def test_what_is_unread_and_may_be_a_base(self) -> None:
+        base = raw(index_document([child(P1)]))
+        nobody = {**detail(P2), "imageManifestMediaType": None}
+        signature = detail(APP, artifactMediaType="application/vnd.cncf.notary.signature")
+        report = base_images([Inventory.from_api([detail(base), nobody, signature], repository="base")])
+        assert [place.digest for place in report.unread] == [base.digest, P2.digest]
+
+    def test_schema_1_has_no_config(self) -> None:
+        old = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("p1")}]})
+        assert base_images([stored("old", v1=old)]).uses[0].platform is None
+
+    def test_words_of_a_refusal(self) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            base_images([stored("")])
+        assert str(caught.value) == (
+            "not inventories of different repositories: inventories: one has no repository name"
+        )
+
+    def test_an_image_without_layers_is_nobodys_base(self) -> None:
+        empty = image()
+        app = image("p1", name="base:v3", digest=empty.digest)
+        assert TestWords.claim(app, stored("base", v3=empty))[0] == "contradicted"

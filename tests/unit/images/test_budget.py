@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 
+import attrs
 import pytest
 
 from ecrkit.errors import InvalidInput
 from ecrkit.images import Manifest
 from ecrkit.images.budget import Budget
+from ecrkit.images.config import ImageConfig
 from ecrkit.records import RawManifest
 from tests.support.manifests import blob, child, digest_of, image_document, index_document, raw
 
@@ -134,3 +136,68 @@ class TestBudget:
         plain = Budget(max_layers=0).judge(*parsed(SMALL))
         assert "<td>max_layers</td><td></td><td>fail</td>" in plain._repr_html_()
         assert plain.to_dict()["reasons"][0]["limit"] == "max_layers"
+
+
+class TestPlatforms:
+    """Every platform is judged, and a reason names its own."""
+
+    CONFIG = json.dumps({"os": "linux", "architecture": "arm64"})
+
+    def test_every_reason_of_every_platform(self) -> None:
+        before = raw(index_document([child(image(("old", 1))), child(image(("old", 2)), "linux/arm64")]))
+        known = KNOWN | {m.digest: m for m in parsed(image(("old", 1)), image(("old", 2)))}
+        both, old = parsed(BOTH, before)
+        verdict = Budget(max_bytes=1, max_layers=0, max_pull_delta=1).judge(both, before=old, manifests=known)
+        assert [(r.limit, r.platform) for r in verdict.reasons] == [
+            ("max_bytes", "linux/amd64"),
+            ("max_layers", "linux/amd64"),
+            ("max_bytes", "linux/arm64"),
+            ("max_layers", "linux/arm64"),
+            ("max_pull_delta", "linux/amd64"),
+            ("max_pull_delta", "linux/arm64"),
+        ]
+
+    def test_a_config_tells_the_platform(self) -> None:
+        configs = {digest_of(self.CONFIG): ImageConfig.parse(self.CONFIG)}
+        (manifest,) = parsed(raw(image_document([blob("a", 90)], config=blob(self.CONFIG, 10))))
+        (both,) = parsed(BOTH)
+        verdict = Budget(max_bytes=1, max_pull_delta=1).judge(manifest, before=both, manifests=KNOWN, configs=configs)
+        assert [(r.limit, r.platform) for r in verdict.reasons] == [
+            ("max_bytes", "linux/arm64"),
+            ("max_pull_delta", "linux/arm64"),
+        ]
+
+    def test_what_is_undetermined_says_all_it_knows(self) -> None:
+        known = {SMALL.digest: KNOWN[SMALL.digest]}
+        (both,) = parsed(BOTH)
+        (reason,) = Budget(max_bytes=200).judge(both, manifests=known).reasons
+        assert (reason.outcome, reason.platform, reason.least, reason.most) == ("undetermined", "linux/arm64", 0, None)
+        (first,) = Budget(max_pull_delta=1).judge(both, manifests=KNOWN).reasons
+        assert (first.outcome, first.text) == ("undetermined", "there is no image before to compare with")
+        nothing = Budget(max_bytes=1, max_pull_delta=1).judge(*parsed(raw(index_document([])))).reasons
+        assert [(r.outcome, r.text) for r in nothing] == [
+            ("undetermined", "the index lists no image that a node could run"),
+            ("undetermined", "the index lists no image that a node could run"),
+            ("undetermined", "there is no image before to compare with"),
+        ]
+
+    def test_a_range_that_begins_at_the_limit_is_undetermined(self) -> None:
+        mixed = Manifest.parse(json.dumps(image_document([blob("a", 90)])))
+        one = attrs.evolve(mixed.layers[0], digest=digest_of("b"), size=None)
+        manifest = attrs.evolve(mixed, layers=(*mixed.layers, one))
+        reasons = Budget(max_bytes=100).judge(manifest).reasons
+        assert [(r.outcome, r.text) for r in reasons] == [
+            ("undetermined", "at least 100 B, the limit is 100 B: a schema 1 manifest tells no layer sizes")
+        ]
+        (over,) = Budget(max_bytes=99).judge(manifest).reasons
+        assert (over.outcome, over.text) == ("fail", "at least 100 B, 1 B more than the limit of 99 B")
+
+    def test_words_of_a_refusal(self) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            Budget()
+        assert str(caught.value) == (
+            "not a budget: $: sets no limit; give at least one of max_bytes, max_layers, max_pull_delta"
+        )
+        with pytest.raises(InvalidInput) as caught:
+            Budget(max_layers=-1)
+        assert str(caught.value) == "not a budget: $.max_layers: must be a whole number of at least 0, not -1"

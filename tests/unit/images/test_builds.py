@@ -180,3 +180,50 @@ class TestShown:
         )
         rows = CacheReuse(builds=(BuildReuse(digest="d", tags=("v1",), unknown="why"),))._repr_html_()
         assert "<td>v1</td><td>unknown</td><td>why</td><td>?</td><td></td>" in rows
+
+
+class TestBounds:
+    def test_words(self) -> None:
+        for work, least in ((last_builds, 1), (cache_reuse, 2)):
+            with pytest.raises(InvalidInput) as caught:
+                work(listed(), least - 1)
+            assert str(caught.value) == f"not a number of builds: count: must be at least {least}, not {least - 1}"
+
+    def test_the_least(self) -> None:
+        inventory = listed(*(image(str(n)) for n in range(12)))
+        assert len(last_builds(inventory, 1)) == 1
+        assert len(cache_reuse(inventory, 2).builds) == 1
+        assert len(cache_reuse(inventory).builds) == 9
+        assert len(cache_reuse(inventory, 11).builds) == 10
+
+    def test_builds_after_an_unread_one_still_count(self) -> None:
+        one, two, three, four = (image(n) for n in "abcd")
+        details = [
+            detail(m, imagePushedAt=n, imageTags=[f"v{n}"], artifactMediaType=CONFIG)
+            for n, m in enumerate((one, two, three, four))
+        ]
+        found = cache_reuse(Inventory.from_api(details, manifests=[one, two, four]))
+        assert [(b.digest, b.tags, b.unknown) for b in found.builds] == [
+            (four.digest, ("v3",), "the manifest of the build before was not read"),
+            (three.digest, ("v2",), "its manifest was not read"),
+            (two.digest, ("v1",), None),
+        ]
+
+    def test_a_config_tells_the_platform(self) -> None:
+        arm = json.dumps({"os": "linux", "architecture": "arm64"})
+        one, two, new = image("a"), image("b"), image("b", "c", config=arm)
+        index = raw(index_document([child(one), child(two, "linux/arm64")]))
+        details = [detail(m, imagePushedAt=n) for n, m in enumerate((one, two, index, new))]
+        inventory = Inventory.from_api(details, manifests=[one, two, index, new])
+        found = cache_reuse(inventory, configs={digest_of(arm): ImageConfig.parse(arm)})
+        assert [(b.platform, b.reused_layers) for b in found.builds] == [("linux/arm64", 2)]
+
+    def test_schema_1_has_no_bytes(self) -> None:
+        old = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}]})
+        new = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("x")}], "tag": "x"})
+        assert [(b.size, b.reused_size) for b in cache_reuse(listed(old, new)).builds] == [(None, None)]
+
+    def test_a_layer_of_no_bytes(self) -> None:
+        none = raw(image_document([blob("none", 0)], config=blob("c1", 5, CONFIG)))
+        again = raw(image_document([blob("none", 0)], config=blob("c2", 5, CONFIG)))
+        assert [(b.size, b.reused_size) for b in cache_reuse(listed(none, again)).builds] == [(0, 0)]

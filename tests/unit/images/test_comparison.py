@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from ecrkit.errors import InvalidInput
@@ -197,3 +198,47 @@ class TestShown:
             "<tr><td>platform unknown</td><td>2</td><td>1 (60 B)</td><td>1 (50 B)</td><td>71 B</td></tr></tbody></table>"
         )
         assert found.to_dict()["platforms"][0]["pull"] == {"low": 71, "high": 71, "reasons": []}
+
+
+class TestNameless:
+    """Images without a platform are never taken for one another, and never for a platform that is told."""
+
+    ARM, X = TestPlatforms.ARM_1, image(blob("x", 5), config="x")
+
+    def test_entries_without_a_platform_stand_apart(self) -> None:
+        index = parsed(raw(index_document([{**child(m), "platform": None} for m in (OLD, NEW)])))
+        assert [r.digest for r in runnable_images(index)] == [OLD.digest, NEW.digest]
+
+    def test_two_indexes_that_hold_each_other_end(self) -> None:
+        one, two = (raw(index_document([{**child(OLD), "platform": None}], annotations={"n": n})) for n in "12")
+        inner = attrs.evolve(parsed(two), manifests=(attrs.evolve(parsed(one).manifests[0], digest=one.digest),))
+        outer = attrs.evolve(parsed(one), manifests=(attrs.evolve(parsed(two).manifests[0], digest=two.digest),))
+        assert runnable_images(outer, manifests={one.digest: outer, two.digest: inner}) == ()
+
+    def test_the_config_of_the_image_after(self) -> None:
+        config = json.dumps({"os": "linux", "architecture": "arm64"})
+        manifest = parsed(raw(image_document([BASE], config=blob(config, 5))))
+        configs = {digest_of(config): ImageConfig.parse(config)}
+        before = parsed(TestPlatforms.BEFORE)
+        found = diff(before, manifest, manifests=TestPlatforms.ALL, configs=configs)
+        assert [(p.platform, p.after) for p in found.platforms] == [
+            ("linux/arm64", manifest.digest),
+            ("linux/amd64", None),
+        ]
+        assert (found.before, found.after) == (before.digest, manifest.digest)
+
+    def test_a_told_platform_is_compared_with_the_nameless_only(self) -> None:
+        before = parsed(raw(index_document([child(OLD), {**child(self.X), "platform": None}])))
+        after = parsed(raw(index_document([child(NEW), child(self.ARM, "linux/arm64")])))
+        amd, arm = diff(before, after, manifests=known(OLD, NEW, self.X, self.ARM)).platforms
+        assert (amd.before, amd.pull, amd.unknown) == (OLD.digest, ByteRange.exactly(71), ())
+        reason = f"the platform of {self.X.digest} is not known"
+        assert arm.pull == ByteRange(1080, 1080, (reason,))
+        assert arm.unknown == (reason,)
+
+    def test_nothing_nameless_means_that_a_platform_is_new(self) -> None:
+        before = parsed(raw(index_document([child(OLD), child(self.X, "linux/s390x")])))
+        after = parsed(raw(index_document([child(self.ARM, "linux/arm64")])))
+        arm, amd, z = diff(before, after, manifests=known(OLD, self.X, self.ARM)).platforms
+        assert (arm.pull, arm.unknown) == (ByteRange.exactly(1080), ())
+        assert (amd.after, z.after) == (None, None)

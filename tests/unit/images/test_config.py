@@ -156,3 +156,45 @@ class TestOrigins:
     def test_ten_unless_told_otherwise(self) -> None:
         many = Manifest.parse(json.dumps(image_document([blob(n, n) for n in range(12)])))
         assert [o.size for o in largest_layers(many)] == list(range(11, 1, -1))
+
+
+class TestWords:
+    def test_of_faults(self) -> None:
+        document = {
+            "author": 1,
+            "created": 5,
+            "config": {"Env": {}, "Labels": {"a": 1}},
+            "history": [{"empty_layer": 1}],
+        }
+        assert problems(document) == {
+            "$.author": "must be a string",
+            "$.created": "must be a time as RFC 3339 writes it, not 5",
+            "$.config.Env": "must be a list of strings",
+            "$.config.Labels": "must be an object of strings",
+            "$.history[0].empty_layer": "must be true or false",
+        }
+        assert problems({"config": {"Labels": []}}) == {"$.config.Labels": "must be an object"}
+
+    def test_of_the_whole(self) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            ImageConfig.parse("{}", digest=digest_of("x"))
+        assert str(caught.value) == (
+            f"invalid image config {digest_of('x')}: $: the text has the digest {digest_of('{}')}, "
+            f"it was asked for as {digest_of('x')}"
+        )
+        with pytest.raises(InvalidInput) as caught:
+            ImageConfig.parse('{"os": 5}')
+        assert str(caught.value) == f"invalid image config {digest_of(json.dumps({'os': 5}))}: $.os: must be a string"
+        with pytest.raises(InvalidInput) as caught:
+            ImageConfig.parse(b" " * (MAX_CONFIG_BYTES + 1))
+        assert str(caught.value) == "invalid image config: $: has 8388609 bytes, at most 8388608 are read"
+        assert ImageConfig.parse(b"{}" + b" " * (MAX_CONFIG_BYTES - 2)).history == ()
+
+    def test_the_version_of_windows(self) -> None:
+        platform = ImageConfig.parse('{"os": "windows", "architecture": "amd64", "os.version": "10.0"}').platform
+        assert platform is not None
+        assert platform.os_version == "10.0"
+
+    def test_a_lone_surrogate_is_no_crash(self) -> None:
+        with pytest.raises(InvalidInput, match="is not JSON"):
+            ImageConfig.parse('"\ud800"')

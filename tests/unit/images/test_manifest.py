@@ -459,3 +459,31 @@ class TestSharing:
     def test_what_cannot_be_looked_up_is_refused(self, entry: dict[str, object]) -> None:
         bad = raw(image_document([entry]))
         assert set(parse_manifests([(bad.digest, bad.text, None)])[1]) == {bad.digest}
+
+
+class TestBounds:
+    def test_lengths(self) -> None:
+        assert parse(image_document([], artifactType="x" * 4096)).artifact_type == "x" * 4096
+        assert set(problems(image_document([], artifactType="x" * 4097))) == {"$.artifactType"}
+        assert len(parse(image_document([blob("a", 1)] * 10_000)).layers) == 10_000
+        assert problems(image_document([blob("a", 1)] * 10_001)) == {"$.layers": "has 10001 entries, more than 10000"}
+        assert problems({"mediaType": OCI, "config": blob("c", 1), "layers": None}) == {"$.layers": "is missing"}
+        assert problems({"mediaType": OCI, "config": blob("c", 1), "layers": {}}) == {"$.layers": "must be a list"}
+
+    def test_words(self) -> None:
+        good = image_document([])
+        for document, more, words in (
+            ({"mediaType": 5}, {}, "invalid manifest: $.mediaType: must be a string"),
+            ({"mediaType": "x"}, {}, "invalid manifest: $.mediaType: unknown media type 'x'"),
+            (good, {"media_type": INDEX}, f"invalid manifest: $.mediaType: says '{OCI}', the registry says '{INDEX}'"),
+            ({}, {}, "invalid manifest: $: has no mediaType, and neither layers nor manifests alone tell what it is"),
+            ({"fsLayers": []}, {}, "invalid manifest: $: has no mediaType, and neither"),
+        ):
+            with pytest.raises(InvalidManifest) as caught:
+                parse(document, **more)
+            assert str(caught.value).startswith(words)
+        faulty = image_document([{**blob("a", 1), "urls": 5}])
+        with pytest.raises(InvalidManifest) as caught:
+            parse(faulty)
+        name = digest_of(json.dumps(faulty))
+        assert str(caught.value) == f"invalid manifest {name}: $.layers[0].urls: must be a list of strings"

@@ -418,3 +418,8 @@ class TestMadeByHand:
         read = inventory(A, B)
         made = Inventory(read.images, manifests=read.manifests)
         assert stored_bytes(made) == stored_bytes(read) == ByteRange.exactly(1330)
+
+
+def test_an_image_that_is_named_beside_its_index_hides_no_other() -> None:
+    assert stored_bytes(inventory(INDEX, A, B), [A.digest, INDEX.digest]).exact == 1330
+    assert stored_bytes(inventory(INDEX, A, B), [INDEX.digest, A.digest]).exact == 1330
