@@ -80,11 +80,12 @@ def operations_page() -> str | None:
     )
 
 
-CALLS_NOTE = """Each call was made once on an embedded ECR that holds one repository with one image for two platforms, and
-the engine wrote down what arrived. Longer listings make more calls: one for each 1000 repositories or images, one for each
-100 manifests. A wait asks again until the scan has ended and, for enhanced scans, until two readings agree. On AWS
-`explain_pull` and `explain_push` also read the principal's policies: see `IamDocuments` below. Tokens are kept until
-half of their life is over."""
+CALLS_NOTE = """\
+Each call was made once on an embedded ECR that holds one repository with one image for two platforms, and the
+engine wrote down what arrived. Longer listings make more calls: one for each 1000 repositories or images, one
+for each 100 manifests. A wait asks again until the scan has ended and, for enhanced scans, until two readings
+agree. On AWS `explain_pull` and `explain_push` also read the principal's policies: see `IamDocuments` below.
+Tokens are kept until half of their life is over."""
 
 
 def iam_page() -> str | None:
