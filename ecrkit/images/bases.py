@@ -393,7 +393,8 @@ class _Estate:
     def _named(self, claim: BaseClaim) -> tuple[str, str] | None:
         """Return repository and tag of the name, when that repository is here."""
         name = claim.name or ""
-        for prefix, local in sorted(self._mirrors.items(), key=lambda item: len(item[0]), reverse=True):
+        # In reverse order a longer prefix comes before a shorter one that begins it.
+        for prefix, local in sorted(self._mirrors.items(), reverse=True):
             if name.startswith(prefix):
                 name = local + name.removeprefix(prefix)
                 break

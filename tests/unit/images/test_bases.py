@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from ecrkit.errors import InvalidInput
-from ecrkit.images import Inventory
+from ecrkit.images import Inventory, Manifest
 from ecrkit.images.bases import BaseReport, BaseUse, Place, base_images
 from ecrkit.images.config import ImageConfig
 from ecrkit.records import RawManifest
@@ -355,3 +356,17 @@ class TestEdges:
         empty = image()
         app = image("p1", name="base:v3", digest=empty.digest)
         assert TestWords.claim(app, stored("base", v3=empty))[0] == "contradicted"
+
+
+def test_indexes_that_hold_each_other_end() -> None:
+    one, two = (raw(index_document([child(P1)], annotations={"n": n})) for n in "12")
+    children = {one.digest: [two.digest, P1.digest], two.digest: [one.digest, P1.digest]}
+    inventory = Inventory.from_api([detail(m) for m in (one, two, P1)], children=children, repository="base")
+    loop = attrs.evolve(inventory, manifests={P1.digest: Manifest.parse(P1.text)})
+    assert base_images([loop]).rebuild_order() == ()
+
+
+def test_node_numbers_of_different_layers_differ() -> None:
+    app = image("x", "y", "app")
+    report = base_images([stored("one", v1=image("x")), stored("two", v1=image("y")), stored("team", v1=app)])
+    assert use_of(report, app).bases == (Place("one", image("x").digest),)

@@ -487,3 +487,15 @@ class TestBounds:
             parse(faulty)
         name = digest_of(json.dumps(faulty))
         assert str(caught.value) == f"invalid manifest {name}: $.layers[0].urls: must be a list of strings"
+
+
+def test_paths_inside_of_a_descriptor() -> None:
+    faulty = {**blob("a", 1), "artifactType": 5, "annotations": [1], "digest": "sha1:x"}
+    assert problems(image_document([faulty])) == {
+        "$.layers[0].digest": "must be 'sha256:' and 64 hex digits, not 'sha1:x'",
+        "$.layers[0].artifactType": "must be a string of at most 4096 characters",
+        "$.layers[0].annotations": "must be an object of strings",
+    }
+    plain = raw(image_document([{"mediaType": LAYER, "digest": "sha1:x", "size": 1}]))
+    _, faults = parse_manifests([(plain.digest, plain.text, None)])
+    assert [p.path for p in faults[plain.digest].problems] == ["$.layers[0].digest"]

@@ -423,3 +423,14 @@ class TestMadeByHand:
 def test_an_image_that_is_named_beside_its_index_hides_no_other() -> None:
     assert stored_bytes(inventory(INDEX, A, B), [A.digest, INDEX.digest]).exact == 1330
     assert stored_bytes(inventory(INDEX, A, B), [INDEX.digest, A.digest]).exact == 1330
+
+
+def test_an_opaque_index_hides_no_other_image() -> None:
+    found = stored_bytes(inventory(INDEX, A, B, read=(A, B)), [A.digest, INDEX.digest])
+    assert (found.low, found.high) == (1110, None)
+
+
+def test_a_size_that_is_told_later_settles_one_that_was_not() -> None:
+    old = raw({"schemaVersion": 1, "fsLayers": [{"blobSum": digest_of("base")}]})
+    assert stored_bytes(inventory(old, A)).exact == 1110
+    assert stored_bytes(inventory(A, old)).exact == 1110
