@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from ecrkit.local import ImageDeleted, ImagePushed, Limits
 from tests.support.lab import DOCKER, INDEX, OCI, Lab, sha
+from tests.support.samples import sample_text
 
 
 class TestDigestAndSize:
@@ -39,12 +38,8 @@ class TestDigestAndSize:
         assert lab.push("a") != lab.push("a", annotations={"x": "y"})
 
     @pytest.mark.parametrize("name", ["ecr_batch_get_image.json", "ecr_put_image.json"])
-    def test_payloads_of_aws(self, lab: Lab, name: str, repo_root: Path):
-        folder = Path(os.environ.get("ECRKIT_SAMPLES") or repo_root.parent / "shared" / "samples")
-        path = folder / "operations" / name
-        if not path.exists():
-            pytest.skip(f"no sample payload {name} beside the checkout")
-        answer = json.loads(path.read_text())
+    def test_payloads_of_aws(self, lab: Lab, name: str):
+        answer = json.loads(sample_text("operations", name))
         image = (answer.get("images") or [answer.get("image")])[0]
         document = json.loads(image["imageManifest"])
         for blob in (document["config"], *document["layers"]):

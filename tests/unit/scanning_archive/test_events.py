@@ -20,7 +20,7 @@ from ecrkit.scanning.archive import (
     ScanFinished,
 )
 from ecrkit.scanning.archive.events import parse
-from tests.support.samples import samples_folder
+from tests.support.samples import sample_text
 from tests.unit.scanning_archive.build import (
     ACCOUNT,
     PLACE,
@@ -212,12 +212,8 @@ class TestCoverageAndFrequency:
 
 @pytest.fixture
 def sample() -> Callable[[str], Any]:
-    folder = samples_folder()
-
     def read(name: str) -> Any:
-        if folder is None:
-            pytest.skip("the folder of sample payloads is not here; name it in ECRKIT_SAMPLES")
-        text = (folder / "scans" / f"{name}.json").read_text()
+        text = sample_text("scans", f"{name}.json")
         # The guides shorten digests or end them in EXAMPLE; each becomes a whole one that begins with the same digits.
         return json.loads(re.sub(r"(sha256:[0-9a-f]{40})[0-9a-fA-Z]*[A-Za-z0-9]*", r"\g<1>" + "0" * 24, text))
 
