@@ -1,17 +1,9 @@
-"""`Registry`: one object that wires the gateways to the domains, and adds nothing of its own.
-
-Example:
-    >>> from ecrkit import Registry
-    >>> with Registry.local() as registry:
-    ...     made = registry.gateway.create_repository("team/app")
-    ...     [repository.name for repository in registry.repositories()]
-    ['team/app']
-"""
+"""How a registry is reached, and what it holds."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -20,42 +12,26 @@ from typing_extensions import override
 from ecrkit.aws.downloads import Fetch, fetch_over_http
 from ecrkit.aws.ecr import EcrGateway
 from ecrkit.aws.session import AwsSession, offline_session
-from ecrkit.aws.workers import Workers
 from ecrkit.errors import Denied, InvalidInput, NotFound
 from ecrkit.images.inventory import Inventory
-from ecrkit.ports import Clock, InspectorSource, Listing, OnProgress
+from ecrkit.ports import Clock, Listing, OnProgress
 from ecrkit.records import Image, Progress, RawManifest, Repository
-from ecrkit.refs import partition_of_region
 
 if TYPE_CHECKING:
     import boto3
     from botocore.client import BaseClient
 
-    from ecrkit.access.gathering import DocumentSource
-    from ecrkit.access.service import AccessService
-    from ecrkit.auth.service import AuthService
-    from ecrkit.auth.tokens import Token, TokenScope
-    from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.local import Engine
     from ecrkit.local.enforcement import PrincipalLike
-    from ecrkit.scanning.archive import Archive, Layout, ObjectStore, Retention
-    from ecrkit.scanning.service import ScanningService
 
-__all__ = ["Registry", "WhichManifests"]
+__all__ = ["Connection", "WhichManifests"]
 
 WhichManifests = Literal["indexes", "all", "none"]
 """Which manifests an inventory reads."""
 
 
-class Registry:
-    """One private registry: an account's, in one Region, or an embedded one.
-
-    Make one with `Registry.from_session()` or `Registry.local()`. Threads may share it: its clients are made in the
-    constructor, and its listings and services keep no state between calls. Use it as a context manager, or `close` it.
-
-    A domain is a property that wires its service on first use, such as `lifecycle`. None of them calls AWS before one
-    of its methods is called.
-    """
+class Connection:
+    """What every `Registry` has before any domain: its gateway, its contents, and its end."""
 
     def __init__(
         self,
@@ -65,11 +41,15 @@ class Registry:
         clock: Clock | None = None,
         engine: Engine | None = None,
         recipe: Mapping[str, Any] | None = None,
+        local: Mapping[str, Any] | None = None,
     ) -> None:
         self._session = session
         self._clock: Clock = clock if clock is not None else session.clock
         self._engine = engine
         self._recipe = recipe
+        self._local = local
+        self._others: dict[tuple[str | None, str], Self] = {}
+        self._lock = threading.Lock()
         self._account: str | None = None
         self._gateway = EcrGateway(
             session.caller("ecr"),
@@ -159,6 +139,7 @@ class Registry:
             InvalidInput: the account is no 12-digit number, the caller is no principal, or another argument is wrong.
 
         Example:
+            >>> from ecrkit import Registry
             >>> from ecrkit.access import Scope, presets
             >>> node = presets.pull(Scope("123456789012", "us-east-1"))
             >>> registry = Registry.local(principals={"node": node}, caller="node")
@@ -192,9 +173,43 @@ class Registry:
         )
         # A principal of another account addresses this registry as it would at AWS: by registryId.
         attach(opened.client("ecr"), engine, account=account if own == target else own, region=where, caller=caller)
-        made = cls(opened, clock=engine.clock, engine=engine, registry_id=None if own == target else target)
+        settings = {"caller": caller, "workers": workers, "attempts": attempts, "fast_parser": fast_parser}
+        foreign = None if own == target else target
+        made = cls(opened, clock=engine.clock, engine=engine, registry_id=foreign, local=settings)
         made._account = account
         return made
+
+    def in_region(self, region: str, *, account: str | None = None) -> Self:
+        """Return another registry, reached with the same credentials and settings; nothing is called yet.
+
+        It is kept, and closed with this one. Asked for twice, the same is returned.
+
+        Args:
+            region: its Region.
+            account: whose registry it is; by default the same account's as this one.
+
+        Raises:
+            InvalidInput: the Region cannot be addressed, or the account is no 12-digit number.
+
+        Example:
+            >>> from ecrkit import Registry
+            >>> with Registry.local() as registry:
+            ...     registry.in_region("eu-west-1")
+            <Registry own in eu-west-1 (embedded)>
+        """
+        with self._lock:
+            whose = account or self.registry_id or self._account
+            if region == self.region and whose == (self.registry_id or self._account):
+                return self
+            found = self._others.get((whose, region))
+            if found is None:
+                if self._engine is not None:
+                    settings = self._local or {}
+                    found = type(self).local(self._engine, account=whose, region=region, **settings)
+                else:
+                    found = type(self)(self._session.in_region(region), registry_id=whose, clock=self._clock)
+                self._others[whose, region] = found
+            return found
 
     # ---- what it stands on
 
@@ -291,6 +306,7 @@ class Registry:
             NotFound: no such repository.
 
         Example:
+            >>> from ecrkit import Registry
             >>> with Registry.local() as registry:
             ...     made = registry.gateway.create_repository("team/app")
             ...     registry.inventory("team/app", manifests="all")
@@ -313,168 +329,14 @@ class Registry:
         read = self._gateway.each_manifest(repository, wanted, on_progress=on_progress)
         return found.with_manifests(manifest for manifest in read if isinstance(manifest, RawManifest))
 
-    # ---- domains
-
-    @cached_property
-    def lifecycle(self) -> LifecycleService:
-        """Lifecycle policies: dry run, ECR's own preview, comparison, plan and apply.
-
-        A dry run reads the manifests of indexes; `inventory` says what that may mean.
-        """
-        from ecrkit.lifecycle.service import LifecycleService
-
-        return LifecycleService(self._gateway, self._gateway, self._gateway, self._clock)
-
-    @cached_property
-    def scanning(self) -> ScanningService:
-        """Scans: read results, wait for them, judge them, many at a time; plan and apply the scanning configuration.
-
-        Inspector is a service of its own, with permissions of its own: `scanning.with_inspector(registry.inspector)`
-        asks it too.
-        """
-        from ecrkit.scanning.service import ScanningService
-
-        return ScanningService(
-            source=self._gateway,
-            tags=self._gateway,
-            manifests=self._gateway,
-            fan_out=Workers(self._session.workers),
-            clock=self._clock,
-            store=self._gateway,
-        )
-
-    @cached_property
-    def access(self) -> AccessService:
-        """Access: plan and apply policies, explain pulls and pushes, diagnose failed ones, find what is open.
-
-        Explanations read IAM with permissions of its own (`aws.iam_documents.IamDocuments`); an embedded registry
-        asks its engine's principals.
-        """
-        from ecrkit.access.service import AccessService
-
-        return AccessService(
-            self._gateway,
-            self._clock,
-            self._whose,
-            self.region,
-            partition_of_region(self.region),
-            documents=self._documents(),
-            registries=self._gateway_of,
-            probes=self._gateway_of,
-            repositories=self._gateway,
-            fan_out=Workers(self._session.workers),
-        )
-
-    def _documents(self) -> DocumentSource | None:
-        if self._engine is not None:
-            return self._engine.enforcement
-        from ecrkit.aws.iam_documents import IamDocuments
-
-        return IamDocuments(self._session.caller("iam"))
-
-    def _gateway_of(self, account: str, region: str) -> EcrGateway | None:
-        if region != self.region:
-            return None
-        if account == self._whose():
-            return self._gateway
-        return EcrGateway(self._session.caller("ecr"), registry_id=account, workers=self._session.workers)
-
-    def _whose(self) -> str:
-        if self._engine is not None:
-            return self.registry_id or self._account or self._engine.account
-        return self.registry_id or self._own_account()
-
-    @cached_property
-    def inspector(self) -> InspectorSource:
-        """Inspector's own view of the images: EPSS, exploits, where they are in use, and whether they are watched."""
-        if self._engine is not None:
-            from ecrkit.local.inspector import EmbeddedInspector
-
-            return EmbeddedInspector(engine=self._engine, account=self._account, region=self.region)
-        from ecrkit.aws.inspector import InspectorGateway
-
-        return InspectorGateway(self._session.caller("inspector2"), account=self.registry_id or self._own_account)
-
-    def scan_archive(
-        self,
-        objects: ObjectStore | str,
-        *,
-        layout: Layout | None = None,
-        retention: Retention | None = None,
-        require_lock: bool = False,
-        scan_type: str | None = None,
-    ) -> Archive:
-        """Return an archive of this registry's scans: in the S3 bucket of that name, or in any store of objects.
-
-        The caller's account must own the bucket, so that a bucket that changed hands gets nothing. Nothing is called
-        yet, except for the account number when the registry was made without one.
-
-        Raises:
-            InvalidInput: the embedded ECR was given the name of a bucket, or an argument is wrong.
-
-        Example:
-            >>> from ecrkit.scanning.archive import MemoryObjects
-            >>> with Registry.local() as registry:
-            ...     registry.scan_archive(MemoryObjects()).place.region
-            'us-east-1'
-        """
-        from ecrkit.scanning.archive import Archive, Place
-
-        if isinstance(objects, str):
-            if self._engine is not None:
-                message = "the embedded ECR has no S3; pass a store of objects, such as MemoryObjects()"
-                raise InvalidInput.single("no archive", "objects", message)
-            from ecrkit.aws.s3 import S3Objects
-
-            objects = S3Objects(self._session.caller("s3"), objects, owner=self._own_account())
-        return Archive(
-            objects,
-            place=Place(self._whose(), self.region),
-            layout=layout,
-            source=self._gateway,
-            clock=self._clock,
-            retention=retention,
-            require_lock=require_lock,
-            scan_type=scan_type,
-        )
-
-    @cached_property
-    def auth(self) -> AuthService:
-        """Registry tokens, kept fresh, and what carries them: Docker's configuration, pull secrets.
-
-        A token of the embedded ECR lives in the engine's time, and opens what `ecrkit.local.serve` serves.
-        """
-        from ecrkit.auth.provider import TokenProvider
-        from ecrkit.auth.service import AuthService
-
-        return AuthService(TokenProvider(self._new_token, clock=self._clock), self.region)
-
-    def _new_token(self, scope: TokenScope) -> Token:
-        at = self._clock.now()
-        if scope.kind == "private" and scope.region == self.region:
-            return self._gateway.authorization_token(issued_at=at)
-        if self._engine is not None:
-            if scope.kind == "public":
-                raise InvalidInput.single("no token", "scope", "the embedded ECR has no ECR Public")
-            with Registry.local(self._engine, account=self._account, region=scope.region) as other:
-                return other.gateway.authorization_token(issued_at=at)
-        elsewhere = self._session.in_region(scope.region)
-        try:
-            if scope.kind == "private":
-                return EcrGateway(elsewhere.caller("ecr")).authorization_token(issued_at=at)
-            from ecrkit.aws.ecr_public import EcrPublicGateway
-
-            return EcrPublicGateway(elsewhere.caller("ecr-public")).authorization_token(issued_at=at)
-        finally:
-            elsewhere.close()
-
-    def _own_account(self) -> str:
-        return str(self._session.caller("sts").call("GetCallerIdentity", {})["Account"])
-
     # ---- its end
 
     def close(self) -> None:
-        """Let go of the connections; later calls raise RuntimeError."""
+        """Let go of the connections, those to other Regions too; later calls raise RuntimeError."""
+        with self._lock:
+            others = list(self._others.values())
+        for other in others:
+            other.close()
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -512,5 +374,5 @@ def _fetch_from(engine: Engine) -> Fetch:
     return fetch
 
 
-def _rebuild(cls: type[Registry], recipe: dict[str, Any]) -> Registry:
+def _rebuild(cls: type[Connection], recipe: dict[str, Any]) -> Connection:
     return cls.from_session(**recipe)

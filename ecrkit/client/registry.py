@@ -1,0 +1,198 @@
+"""`Registry`: one object that wires the gateways to the domains, and adds nothing of its own.
+
+Example:
+    >>> from ecrkit import Registry
+    >>> with Registry.local() as registry:
+    ...     made = registry.gateway.create_repository("team/app")
+    ...     [repository.name for repository in registry.repositories()]
+    ['team/app']
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ecrkit.aws.ecr import EcrGateway
+from ecrkit.aws.workers import Workers
+from ecrkit.client.connection import Connection
+from ecrkit.errors import InvalidInput
+from ecrkit.ports import InspectorSource
+from ecrkit.refs import partition_of_region
+
+if TYPE_CHECKING:
+    from ecrkit.access.gathering import DocumentSource
+    from ecrkit.access.service import AccessService
+    from ecrkit.auth.service import AuthService
+    from ecrkit.auth.tokens import Token, TokenScope
+    from ecrkit.lifecycle.service import LifecycleService
+    from ecrkit.scanning.archive import Archive, Layout, ObjectStore, Retention
+    from ecrkit.scanning.service import ScanningService
+
+__all__ = ["Registry"]
+
+
+class Registry(Connection):
+    """One private registry: an account's, in one Region, or an embedded one.
+
+    Make one with `Registry.from_session()` or `Registry.local()`. Threads may share it: its clients are made in the
+    constructor, and its listings and services keep no state between calls. Use it as a context manager, or `close` it.
+
+    A domain is a property that wires its service on first use, such as `lifecycle`. None of them calls AWS before one
+    of its methods is called.
+    """
+
+    @cached_property
+    def lifecycle(self) -> LifecycleService:
+        """Lifecycle policies: dry run, ECR's own preview, comparison, plan and apply.
+
+        A dry run reads the manifests of indexes; `inventory` says what that may mean.
+        """
+        from ecrkit.lifecycle.service import LifecycleService
+
+        return LifecycleService(self._gateway, self._gateway, self._gateway, self._clock)
+
+    @cached_property
+    def scanning(self) -> ScanningService:
+        """Scans: read results, wait for them, judge them, many at a time; plan and apply the scanning configuration.
+
+        Inspector is a service of its own, with permissions of its own: `scanning.with_inspector(registry.inspector)`
+        asks it too.
+        """
+        from ecrkit.scanning.service import ScanningService
+
+        return ScanningService(
+            source=self._gateway,
+            tags=self._gateway,
+            manifests=self._gateway,
+            fan_out=Workers(self._session.workers),
+            clock=self._clock,
+            store=self._gateway,
+        )
+
+    @cached_property
+    def access(self) -> AccessService:
+        """Access: plan and apply policies, explain pulls and pushes, diagnose failed ones, find what is open.
+
+        Explanations read IAM with permissions of its own (`aws.iam_documents.IamDocuments`); an embedded registry
+        asks its engine's principals.
+        """
+        from ecrkit.access.service import AccessService
+
+        return AccessService(
+            self._gateway,
+            self._clock,
+            self._whose,
+            self.region,
+            partition_of_region(self.region),
+            documents=self._documents(),
+            registries=self._gateway_of,
+            probes=self._gateway_of,
+            repositories=self._gateway,
+            fan_out=Workers(self._session.workers),
+        )
+
+    def _documents(self) -> DocumentSource | None:
+        if self._engine is not None:
+            return self._engine.enforcement
+        from ecrkit.aws.iam_documents import IamDocuments
+
+        return IamDocuments(self._session.caller("iam"))
+
+    def _gateway_of(self, account: str, region: str) -> EcrGateway | None:
+        if region != self.region:
+            return None
+        if account == self._whose():
+            return self._gateway
+        return EcrGateway(self._session.caller("ecr"), registry_id=account, workers=self._session.workers)
+
+    def _whose(self) -> str:
+        if self._engine is not None:
+            return self.registry_id or self._account or self._engine.account
+        return self.registry_id or self._own_account()
+
+    @cached_property
+    def inspector(self) -> InspectorSource:
+        """Inspector's own view of the images: EPSS, exploits, where they are in use, and whether they are watched."""
+        if self._engine is not None:
+            from ecrkit.local.inspector import EmbeddedInspector
+
+            return EmbeddedInspector(engine=self._engine, account=self._account, region=self.region)
+        from ecrkit.aws.inspector import InspectorGateway
+
+        return InspectorGateway(self._session.caller("inspector2"), account=self.registry_id or self._own_account)
+
+    def scan_archive(
+        self,
+        objects: ObjectStore | str,
+        *,
+        layout: Layout | None = None,
+        retention: Retention | None = None,
+        require_lock: bool = False,
+        scan_type: str | None = None,
+    ) -> Archive:
+        """Return an archive of this registry's scans: in the S3 bucket of that name, or in any store of objects.
+
+        The caller's account must own the bucket, so that a bucket that changed hands gets nothing. Nothing is called
+        yet, except for the account number when the registry was made without one.
+
+        Raises:
+            InvalidInput: the embedded ECR was given the name of a bucket, or an argument is wrong.
+
+        Example:
+            >>> from ecrkit.scanning.archive import MemoryObjects
+            >>> with Registry.local() as registry:
+            ...     registry.scan_archive(MemoryObjects()).place.region
+            'us-east-1'
+        """
+        from ecrkit.scanning.archive import Archive, Place
+
+        if isinstance(objects, str):
+            if self._engine is not None:
+                message = "the embedded ECR has no S3; pass a store of objects, such as MemoryObjects()"
+                raise InvalidInput.single("no archive", "objects", message)
+            from ecrkit.aws.s3 import S3Objects
+
+            objects = S3Objects(self._session.caller("s3"), objects, owner=self._own_account())
+        return Archive(
+            objects,
+            place=Place(self._whose(), self.region),
+            layout=layout,
+            source=self._gateway,
+            clock=self._clock,
+            retention=retention,
+            require_lock=require_lock,
+            scan_type=scan_type,
+        )
+
+    @cached_property
+    def auth(self) -> AuthService:
+        """Registry tokens, kept fresh, and what carries them: Docker's configuration, pull secrets.
+
+        A token of the embedded ECR lives in the engine's time, and opens what `ecrkit.local.serve` serves.
+        """
+        from ecrkit.auth.provider import TokenProvider
+        from ecrkit.auth.service import AuthService
+
+        return AuthService(TokenProvider(self._new_token, clock=self._clock), self.region)
+
+    def _new_token(self, scope: TokenScope) -> Token:
+        at = self._clock.now()
+        if scope.kind == "private" and scope.region == self.region:
+            return self._gateway.authorization_token(issued_at=at)
+        if self._engine is not None:
+            if scope.kind == "public":
+                raise InvalidInput.single("no token", "scope", "the embedded ECR has no ECR Public")
+            return self.in_region(scope.region).gateway.authorization_token(issued_at=at)
+        elsewhere = self._session.in_region(scope.region)
+        try:
+            if scope.kind == "private":
+                return EcrGateway(elsewhere.caller("ecr")).authorization_token(issued_at=at)
+            from ecrkit.aws.ecr_public import EcrPublicGateway
+
+            return EcrPublicGateway(elsewhere.caller("ecr-public")).authorization_token(issued_at=at)
+        finally:
+            elsewhere.close()
+
+    def _own_account(self) -> str:
+        return str(self._session.caller("sts").call("GetCallerIdentity", {})["Account"])
