@@ -122,9 +122,15 @@ def start_restore(
 
 
 def activate(
-    engine: Engine, registry: RegistryState, repo: RepositoryState, image: ImageState, at: dt.datetime
+    engine: Engine,
+    registry: RegistryState,
+    repo: RepositoryState,
+    image: ImageState,
+    at: dt.datetime,
+    *,
+    by: str = "api",
 ) -> None:
     """Finish a restore: the image is pullable, and its activation time stands for a new push in lifecycle rules."""
     image.status = "ACTIVE"
     image.last_activated_at = at
-    _updated(engine, registry, repo, image, at, to="STANDARD", by="api")
+    _updated(engine, registry, repo, image, at, to="STANDARD", by=by)

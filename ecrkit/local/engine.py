@@ -19,6 +19,7 @@ from ecrkit.local.events import Call, Event
 from ecrkit.local.faults import ServiceFault, refuse
 from ecrkit.local.operations import Handler, handlers, reactions
 from ecrkit.local.registry import RegistryState
+from ecrkit.local.replication import ReplicationBehaviour
 from ecrkit.local.state import ImageState, RepositoryState
 from ecrkit.local.validation import service_model, validate_request
 from ecrkit.ports import Clock
@@ -43,7 +44,9 @@ class Timings:
     image uses any more is kept `orphan_layer` ("may be cleaned up at any time"); the time of a pull is recorded again
     after `pull_refresh` (at least once per 24 hours). A basic scan takes `basic_scan` and the first enhanced one
     `enhanced_scan` (both not documented); continuous scanning ends `scan_duration` after the last push and pull (14
-    days unless Inspector is told otherwise).
+    days unless Inspector is told otherwise). A replication takes `replication` unless its destination was given a
+    delay of its own (`ecrkit.local.replication`; most within 30 minutes); a backfill prepares for `backfill_prepare`
+    and is listed `backfill_kept` (90 days).
     """
 
     lifecycle_after: dt.timedelta = dt.timedelta(hours=1)
@@ -59,6 +62,9 @@ class Timings:
     basic_scan: dt.timedelta = dt.timedelta(seconds=10)
     enhanced_scan: dt.timedelta = dt.timedelta(seconds=30)
     scan_duration: dt.timedelta = dt.timedelta(days=14)
+    replication: dt.timedelta = dt.timedelta(seconds=30)
+    backfill_prepare: dt.timedelta = dt.timedelta(seconds=60)
+    backfill_kept: dt.timedelta = dt.timedelta(days=90)
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +77,9 @@ class Limits:
     tags_per_resource: int = 50
     layer_parts: int = 4_200
     basic_scans_per_day: int = 100_000
+    replication_destinations: int = 25
+    replication_backfills: int = 10
+    repository_creation_templates: int = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -141,6 +150,8 @@ class Engine:
         self.listeners: list[Callable[[Event], None]] = []
         """Called with each event while the engine's lock is held: how scans and replication learn of a push."""
         self.image_details: list[DetailHook] = []
+        self.replication = ReplicationBehaviour()
+        """How long replications take, and which fail."""
         self.latency: dt.timedelta | None = None
         """Real time that each call takes, for benchmarks; calls of several threads overlap."""
         self.download_base: str | None = None

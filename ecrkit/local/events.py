@@ -18,6 +18,7 @@ __all__ = [
     "Event",
     "ImageDeleted",
     "ImagePushed",
+    "ImageReplicated",
     "ImageScanned",
     "InspectorScanned",
     "LifecycleAction",
@@ -64,7 +65,8 @@ class ImagePushed(Event):
 class ImageDeleted(Event):
     """An image was deleted, or one of its tags removed (then `image_remains`); one event per tag.
 
-    `by` is `api`, `lifecycle`, or `referrer-sweep` for a referrer that follows its deleted subject.
+    `by` is `api`, `lifecycle`, `referrer-sweep` for a referrer that follows its deleted subject, or `replication` for
+    what a source's delete replication repeats.
     """
 
     digest: str
@@ -162,6 +164,44 @@ class ImageScanned(Event):
             "image-tags": list(self.tags),
         }
         return _eventbridge(self, "aws.ecr", "ECR Image Scan", detail)
+
+
+@attrs.frozen(kw_only=True)
+class ImageReplicated(Event):
+    """A replication ended, seen from its destination: account, region and repository are the destination's.
+
+    `result` is SUCCESS or FAILED; one event per tag. `failure_code` is what DescribeImageReplicationStatus shows in the
+    source; no event of ECR carries it.
+    """
+
+    digest: str
+    source_account: str
+    source_region: str
+    tag: str | None = None
+    result: str = "SUCCESS"
+    failure_code: str | None = None
+
+    def to_eventbridge(self) -> dict[str, Any]:
+        """Return the event `ECR Replication Action` (ECR user guide, EventBridge).
+
+        Example:
+            >>> replicated = ImageReplicated(time=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), account="123456789012",
+            ...     region="eu-west-1", repository="app", digest="sha256:...", tag="v1",
+            ...     source_account="123456789012", source_region="us-east-1")
+            >>> event = replicated.to_eventbridge()
+            >>> event["region"], event["detail"]["source-region"], event["detail"]["result"]
+            ('eu-west-1', 'us-east-1', 'SUCCESS')
+        """
+        detail = {
+            "result": self.result,
+            "repository-name": self.repository,
+            "image-digest": self.digest,
+            "source-account": self.source_account,
+            "action-type": "REPLICATE",
+            "source-region": self.source_region,
+            **({"image-tag": self.tag} if self.tag is not None else {}),
+        }
+        return _eventbridge(self, "aws.ecr", "ECR Replication Action", detail)
 
 
 @attrs.frozen(kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
-__all__ = ["OPERATIONS"]
+__all__ = ["OPERATIONS", "existing_image"]
 
 ImageId = dict[str, str]
 
@@ -223,7 +223,9 @@ def describe_images(engine: Engine, registry: RegistryState, params: dict[str, A
             invalid("maxResults", "maxResults and nextToken cannot be used with imageIds")
         # Named images are shown whatever their status, unless the filter asks for one.
         status = wanted.get("imageStatus") or "ANY"
-        named = {i.digest: i for i in (_existing(registry, repo, asked) for asked in _distinct(params["imageIds"]))}
+        named = {
+            i.digest: i for i in (existing_image(registry, repo, asked) for asked in _distinct(params["imageIds"]))
+        }
         chosen = [i for i in named.values() if _selected(i, tag_status, status)]
         return {"imageDetails": [_detail(engine, registry, repo, i) for i in chosen]}
     status = wanted.get("imageStatus") or "ACTIVE"
@@ -240,7 +242,8 @@ def describe_images(engine: Engine, registry: RegistryState, params: dict[str, A
     return out
 
 
-def _existing(registry: RegistryState, repo: RepositoryState, asked: ImageId) -> ImageState:
+def existing_image(registry: RegistryState, repo: RepositoryState, asked: ImageId) -> ImageState:
+    """Return the image that an identifier names, or refuse with ImageNotFoundException or InvalidParameterException."""
     found = _find(repo, asked)
     if isinstance(found, tuple):
         _refuse_missing(registry, repo, asked, *found)
@@ -323,7 +326,7 @@ def batch_delete_image(engine: Engine, registry: RegistryState, params: dict[str
 def update_image_storage_class(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Archives an image at once, or starts its restore, which takes up to 20 minutes."""
     repo = registry.repository(params["repositoryName"])
-    image = _existing(registry, repo, params["imageId"])
+    image = existing_image(registry, repo, params["imageId"])
     now = engine.clock.now()
     if params["targetStorageClass"] == "ARCHIVE":
         if image.status != "ACTIVE":

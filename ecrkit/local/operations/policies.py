@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from ecrkit.local.registry import RegistryState
     from ecrkit.local.state import RepositoryState
 
-__all__ = ["OPERATIONS"]
+__all__ = ["OPERATIONS", "check_policy"]
 
 
 _REFUSED: Final = {"unknown-action", "foreign-action", "principal"}
 """Findings of the linter that ECR itself makes when it is given a policy."""
 
 
-def _check(text: str, *, kind: Literal["repository", "registry"]) -> None:
+def check_policy(text: str, *, kind: Literal["repository", "registry"]) -> None:
+    """Refuse a policy that ECR would refuse."""
     # Imported when the first policy comes: most engines never see one.
     from ecrkit.access.documents import PolicyDocument
     from ecrkit.access.lint import lint
@@ -62,7 +63,7 @@ def _answer(registry: RegistryState, repo: RepositoryState, text: str) -> dict[s
 def set_repository_policy(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Sets the policy of a repository: valid, without Resource, and none that locks the caller out unless `force`."""
     repo = registry.repository(params["repositoryName"])
-    _check(params["policyText"], kind="repository")
+    check_policy(params["policyText"], kind="repository")
     if not params.get("force"):
         _refuse_lock_out(engine, registry, repo, params["policyText"])
     repo.policy_text = params["policyText"]
@@ -90,7 +91,7 @@ def delete_repository_policy(engine: Engine, registry: RegistryState, params: di
 
 def put_registry_policy(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Sets the policy of the registry: valid, with statements that name a Resource."""
-    _check(params["policyText"], kind="registry")
+    check_policy(params["policyText"], kind="registry")
     registry.policy_text = params["policyText"]
     return {"registryId": registry.account, "policyText": params["policyText"]}
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
-__all__ = ["OPERATIONS", "tag_is_immutable"]
+__all__ = ["OPERATIONS", "checked_mutability", "checked_tags", "create_repository", "tag_is_immutable"]
 
 
 def _described(registry: RegistryState, repo: RepositoryState) -> dict[str, Any]:
@@ -36,7 +36,8 @@ def _described(registry: RegistryState, repo: RepositoryState) -> dict[str, Any]
     return out
 
 
-def _mutability(params: dict[str, Any]) -> tuple[str, list[dict[str, str]]]:
+def checked_mutability(params: dict[str, Any]) -> tuple[str, list[dict[str, str]]]:
+    """Return mutability mode and exclusion filters of a request, or refuse them when they do not go together."""
     mode = params.get("imageTagMutability") or "MUTABLE"
     filters = params.get("imageTagMutabilityExclusionFilters") or []
     if mode.endswith("_WITH_EXCLUSION") and not filters:
@@ -55,7 +56,8 @@ def tag_is_immutable(repo: RepositoryState, tag: str) -> bool:
     return repo.tag_mutability.startswith("IMMUTABLE") != excluded
 
 
-def _tags(raw: list[dict[str, str]]) -> dict[str, str]:
+def checked_tags(raw: list[dict[str, str]]) -> dict[str, str]:
+    """Return the resource tags of a request, or refuse them."""
     tags = {item["Key"]: item["Value"] for item in raw}
     if len(tags) != len(raw):
         refuse("InvalidTagParameterException", "a tag key is given twice")
@@ -78,8 +80,8 @@ def _room(engine: Engine, tags: dict[str, str]) -> None:
 def create_repository(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Creates a repository with tags, tag mutability, scan-on-push and encryption settings."""
     name = params["repositoryName"]
-    mode, filters = _mutability(params)
-    tags = _tags(params.get("tags") or [])
+    mode, filters = checked_mutability(params)
+    tags = checked_tags(params.get("tags") or [])
     _room(engine, tags)
     if name in registry.repositories:
         refuse(
@@ -155,7 +157,7 @@ def _by_arn(engine: Engine, params: dict[str, Any]) -> RepositoryState:
 def tag_resource(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Adds tags to a repository; a key that is there gets the new value."""
     repo = _by_arn(engine, params)
-    merged = repo.tags | _tags(params["tags"])
+    merged = repo.tags | checked_tags(params["tags"])
     _room(engine, merged)
     repo.tags = merged
     return {}
@@ -177,7 +179,7 @@ def list_tags_for_resource(engine: Engine, registry: RegistryState, params: dict
 def put_image_tag_mutability(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Sets one of the four mutability modes with its exclusion filters."""
     repo = registry.repository(params["repositoryName"])
-    repo.tag_mutability, repo.exclusion_filters = _mutability(params)
+    repo.tag_mutability, repo.exclusion_filters = checked_mutability(params)
     out: dict[str, Any] = {
         "registryId": registry.account,
         "repositoryName": repo.name,

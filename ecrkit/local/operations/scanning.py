@@ -14,7 +14,7 @@ import attrs
 from ecrkit.errors import InvalidPolicy
 from ecrkit.local.faults import invalid, refuse
 from ecrkit.local.operations._paging import last_key, token_of
-from ecrkit.local.operations.images import _existing
+from ecrkit.local.operations.images import existing_image
 from ecrkit.local.scan_runs import (
     Subject,
     begin,
@@ -62,7 +62,7 @@ def _answer(
 def start_image_scan(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Starts a basic scan, one per image and 24 hours; refuses indexes, archived images, and all under ENHANCED."""
     repo = registry.repository(params["repositoryName"])
-    image = _existing(registry, repo, params["imageId"])
+    image = existing_image(registry, repo, params["imageId"])
     if scan_kind(registry) == "enhanced":
         refuse("ValidationException", "This feature is disabled: the registry uses enhanced scanning")
     if not is_image(image):
@@ -81,7 +81,7 @@ def start_image_scan(engine: Engine, registry: RegistryState, params: dict[str, 
 def describe_image_scan_findings(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
     """Returns the scan of the registry's scan type, in real pages; enhanced counts cover their own page."""
     repo = registry.repository(params["repositoryName"])
-    image = _existing(registry, repo, params["imageId"])
+    image = existing_image(registry, repo, params["imageId"])
     kind = scan_kind(registry)
     scan = scan_of(image, kind)
     identity = _identity(params, image)
