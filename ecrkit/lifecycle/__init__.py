@@ -1,5 +1,6 @@
 """Lifecycle policies: read and checked as ECR does, run dry on an inventory, explained, planned, applied."""
 
+from ecrkit.lifecycle import expect
 from ecrkit.lifecycle.builder import (
     Part,
     archive_unpulled,
@@ -10,6 +11,8 @@ from ecrkit.lifecycle.builder import (
     keep_last,
     protect,
 )
+from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
+from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
 from ecrkit.lifecycle.lint import Advice, lint
 from ecrkit.lifecycle.outcome import Outcome
 from ecrkit.lifecycle.plan import Plan
@@ -19,27 +22,38 @@ from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.service import LifecycleService
 from ecrkit.lifecycle.simulate import simulate
+from ecrkit.lifecycle.timeline import Departure, Timeline, timeline
 
 __all__ = [
     "Advice",
     "Comparison",
+    "Departure",
     "Difference",
+    "Expectation",
+    "ExpectationFailed",
+    "ExpectationReport",
+    "FateChange",
     "LifecyclePolicy",
     "LifecyclePolicyError",
     "LifecycleService",
     "Outcome",
     "Part",
     "Plan",
+    "PolicyDiff",
     "Rule",
     "Run",
+    "Timeline",
     "archive_unpulled",
     "build",
     "compare",
     "delete_archived",
+    "diff",
+    "expect",
     "expire_older_than",
     "expire_untagged",
     "keep_last",
     "lint",
     "protect",
     "simulate",
+    "timeline",
 ]

@@ -190,7 +190,7 @@ def _edges(run: Run) -> Iterator[Advice]:
         if number >= 0 and (cutoff := run.selected[number].cutoff) is not None:
             from ecrkit.lifecycle.simulate import clock_of
 
-            when = clock_of(image, run.selected[number].rule)
+            when = clock_of(image, run.selected[number].rule.count_type)
             if when is not None and abs(when - cutoff) <= _NEAR:
                 near.append(image.digest)
     if near:

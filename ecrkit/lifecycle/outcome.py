@@ -148,7 +148,7 @@ def _aged(run: Run, chosen: Selected, image: Image, out: Outcome, marked: bool) 
     from ecrkit.lifecycle.simulate import clock_of
 
     rule = chosen.rule
-    when = clock_of(image, rule)
+    when = clock_of(image, rule.count_type)
     if when is None:
         return attrs.evolve(
             out, reason="age-unknown", why="it is archived, but ECR did not say since when",
@@ -193,7 +193,7 @@ def _shields_from(run: Run, position: int) -> tuple[int, ...]:
         if chosen.cutoff is None:
             hit = chosen.ranks.get(position, 0) > rule.count_number
         else:
-            when = clock_of(run.images[position], rule)
+            when = clock_of(run.images[position], rule.count_type)
             hit = when is not None and when < chosen.cutoff
         if hit:
             found.append(rule.priority)

@@ -17,11 +17,11 @@ from ecrkit._internal.times import UTC, require_aware
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle._pool import Columns, columns_of
 from ecrkit.lifecycle.policy import LifecyclePolicy
-from ecrkit.lifecycle.rules import Rule
+from ecrkit.lifecycle.rules import CountType, Rule
 from ecrkit.lifecycle.run import Run, Selected
 from ecrkit.records import Image
 
-__all__ = ["clock_of", "simulate"]
+__all__ = ["clock_of", "cutoff", "simulate"]
 
 _EARLIEST: Final = dt.datetime.min.replace(tzinfo=UTC)
 
@@ -72,10 +72,10 @@ def simulate(
             if not count_children:
                 ranked = [i for i in ranked if not inventory.parents_of(columns.images[i].digest)]
             going: Iterable[int] = ranked[rule.count_number :]
-            cutoff = None
+            edge = None
         else:
-            cutoff = _cutoff(now, rule.count_number)
-            going = _older(columns, members, rule, cutoff)
+            edge = cutoff(now, rule.count_number)
+            going = _older(columns, members, rule, edge)
         fresh = [i for i in members if first[i] < 0]
         for i in fresh:
             first[i] = number
@@ -86,30 +86,31 @@ def simulate(
             for i in going:
                 if first[i] == number:
                     marked[i] = 1
-        selected.append(Selected(rule=rule, members=members, ranked=ranked, cutoff=cutoff))
+        selected.append(Selected(rule=rule, members=members, ranked=ranked, cutoff=edge))
     return Run.build(
         policy=policy, inventory=inventory, now=now, columns=columns, first=first, marked=marked,
         selected=tuple(selected), count_children=count_children,
     )  # fmt: skip
 
 
-def _cutoff(now: dt.datetime, days: int) -> dt.datetime:
+def cutoff(now: dt.datetime, days: int) -> dt.datetime:
+    """Return the instant that many days of 24 hours ago, or the beginning of time."""
     try:
         return now - dt.timedelta(days=days)
     except OverflowError:
         return _EARLIEST  # no image is that old
 
 
-def clock_of(image: Image, rule: Rule) -> dt.datetime | None:
-    """Return the time that the rule measures the image's age from; None when ECR did not tell it.
+def clock_of(image: Image, count_type: CountType) -> dt.datetime | None:
+    """Return the time that a rule of that count type measures the image's age from; None when ECR did not tell it.
 
     Pushed: the push, or the last restore. Pulled: the last pull, or the last restore when that is later, or the push of
     an image that was never pulled. Transitioned: the last time it was archived.
     """
-    if rule.count_type == "sinceImageTransitioned":
+    if count_type == "sinceImageTransitioned":
         return image.last_archived_at
     start = image.last_activated_at or image.pushed_at
-    if rule.count_type != "sinceImagePulled" or image.last_pulled_at is None:
+    if count_type != "sinceImagePulled" or image.last_pulled_at is None:
         return start
     if image.last_activated_at is not None:
         return max(image.last_pulled_at, image.last_activated_at)
@@ -121,4 +122,4 @@ def _older(columns: Columns, members: list[int], rule: Rule, cutoff: dt.datetime
         edge = columns.older_from(cutoff)
         return [i for i in members if i >= edge]
     images = columns.images
-    return [i for i in members if (when := clock_of(images[i], rule)) is not None and when < cutoff]
+    return [i for i in members if (when := clock_of(images[i], rule.count_type)) is not None and when < cutoff]
