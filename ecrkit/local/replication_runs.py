@@ -22,10 +22,23 @@ if TYPE_CHECKING:
     from ecrkit.local.engine import Engine
     from ecrkit.local.registry import RegistryState
 
-__all__ = ["Place", "ReplicationState", "Route", "copy_image", "destinations_of", "react", "start", "statuses_of"]
+__all__ = [
+    "Heard",
+    "Place",
+    "ReplicationState",
+    "Route",
+    "copy_image",
+    "destinations_of",
+    "react",
+    "start",
+    "statuses_of",
+]
 
 Place = tuple[str, str]
 """A destination: account and region."""
+
+Heard = Callable[[str | None, str | None, dt.datetime], None]
+"""Told how a replication ended: the tag, the code of its failure or None, and when."""
 
 _STATES: Final = "replication"
 _OWN: Final = "replication"
@@ -143,9 +156,9 @@ def start(
     image: ImageState,
     tags: Iterable[str | None],
     at: dt.datetime,
-    then: Callable[[str | None, str | None], None] | None = None,
+    then: Heard | None = None,
 ) -> None:
-    """Send an image on its way, once for each tag; `then` hears the tag and the code of a failure at the end."""
+    """Send an image on its way, once for each tag; `then` hears how each ended."""
     delay = route.delay(image.digest)
     state = statuses_of(image).setdefault((route.account, route.region), ReplicationState())
     if not state.pending:
@@ -157,9 +170,7 @@ def start(
             route.engine.schedule(at + delay, _arrival(route, image, tag, then))
 
 
-def _arrival(
-    route: Route, image: ImageState, tag: str | None, then: Callable[[str | None, str | None], None] | None
-) -> Callable[[dt.datetime], None]:
+def _arrival(route: Route, image: ImageState, tag: str | None, then: Heard | None) -> Callable[[dt.datetime], None]:
     def arrive(at: dt.datetime) -> None:
         here = route.source.repositories.get(route.repo.name) is route.repo
         gone = not here or route.repo.images.get(image.digest) is not image
@@ -174,7 +185,7 @@ def _arrival(
             state.status = "COMPLETE"
         route.tell(image.digest, at, tag=tag, code=code)
         if then is not None:
-            then(tag, code)
+            then(tag, code, at)
 
     return arrive
 
