@@ -60,6 +60,11 @@ class ImagePushed(Event):
     artifact_media_type: str | None = None
     subject_digest: str | None = None
 
+    def to_eventbridge(self) -> dict[str, Any]:
+        """Return the event `ECR Image Action`, of a referrer `ECR Referrer Action`, with action type PUSH."""
+        named = {"image-tag": self.tag} if self.tag is not None else {}
+        return _action(self, "PUSH", named, referrer=self.subject_digest is not None)
+
 
 @attrs.frozen(kw_only=True)
 class ImageDeleted(Event):
@@ -74,6 +79,10 @@ class ImageDeleted(Event):
     image_remains: bool = False
     by: str = "api"
 
+    def to_eventbridge(self) -> dict[str, Any]:
+        """Return the event `ECR Image Action` with action type DELETE."""
+        return _action(self, "DELETE", {"image-tag": self.tag} if self.tag is not None else {})
+
 
 @attrs.frozen(kw_only=True)
 class StorageClassUpdated(Event):
@@ -85,6 +94,15 @@ class StorageClassUpdated(Event):
     artifact_media_type: str | None = None
     subject_digest: str | None = None
     by: str = "api"
+
+    def to_eventbridge(self) -> dict[str, Any]:
+        """Return the event `ECR Image Action`, of a referrer `ECR Referrer Action`: UPDATE_STORAGE_CLASS."""
+        named = {
+            "target-storage-class": self.target_storage_class,
+            **({"manifest-media-type": self.manifest_media_type} if self.manifest_media_type else {}),
+            **({"artifact-media-type": self.artifact_media_type} if self.artifact_media_type else {}),
+        }
+        return _action(self, "UPDATE_STORAGE_CLASS", named, referrer=self.subject_digest is not None)
 
 
 @attrs.frozen(kw_only=True)
@@ -135,6 +153,24 @@ def _eventbridge(event: Event, source: str, kind: str, detail: Mapping[str, Any]
         "resources": [arn],
         "detail": body,
     }
+
+
+def _action(
+    event: ImagePushed | ImageDeleted | StorageClassUpdated,
+    action: str,
+    more: Mapping[str, Any],
+    *,
+    referrer: bool = False,
+) -> dict[str, Any]:
+    detail = {
+        "result": "SUCCESS",
+        "repository-name": event.repository,
+        "image-digest": event.digest,
+        "action-type": action,
+        **more,
+    }
+    sent = _eventbridge(event, "aws.ecr", "ECR Referrer Action" if referrer else "ECR Image Action", detail)
+    return {**sent, "resources": []}  # as the examples of the user guide have it
 
 
 @attrs.frozen(kw_only=True)

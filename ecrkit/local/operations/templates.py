@@ -85,7 +85,7 @@ def update_repository_creation_template(
     """Replaces the members given; repositories that a template made before stay as they are."""
     before = _found(registry, params["prefix"])
     given = {name: copy.deepcopy(params[name]) for name in _MEMBERS if name in params}
-    template = {**before, **given}
+    template: dict[str, Any] = {**before, **given}
     if "imageTagMutability" in given and "imageTagMutabilityExclusionFilters" not in given:
         template.pop("imageTagMutabilityExclusionFilters", None)
     template = _checked(template)
