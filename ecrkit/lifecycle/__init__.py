@@ -13,11 +13,13 @@ from ecrkit.lifecycle.builder import (
 )
 from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
 from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
+from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, QuotaDate, forecast
 from ecrkit.lifecycle.lint import Advice, lint
 from ecrkit.lifecycle.outcome import Outcome
 from ecrkit.lifecycle.plan import Plan
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.preview import Comparison, Difference, compare
+from ecrkit.lifecycle.pushes import Backtest, PushGroup, PushModel, fit_pushes
 from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.service import LifecycleService
@@ -26,6 +28,7 @@ from ecrkit.lifecycle.timeline import Departure, Timeline, timeline
 
 __all__ = [
     "Advice",
+    "Backtest",
     "Comparison",
     "Departure",
     "Difference",
@@ -33,6 +36,9 @@ __all__ = [
     "ExpectationFailed",
     "ExpectationReport",
     "FateChange",
+    "Forecast",
+    "ForecastWeek",
+    "Interval",
     "LifecyclePolicy",
     "LifecyclePolicyError",
     "LifecycleService",
@@ -40,6 +46,9 @@ __all__ = [
     "Part",
     "Plan",
     "PolicyDiff",
+    "PushGroup",
+    "PushModel",
+    "QuotaDate",
     "Rule",
     "Run",
     "Timeline",
@@ -51,6 +60,8 @@ __all__ = [
     "expect",
     "expire_older_than",
     "expire_untagged",
+    "fit_pushes",
+    "forecast",
     "keep_last",
     "lint",
     "protect",
