@@ -20,6 +20,7 @@ from ecrkit._internal.times import parse_time
 from ecrkit.errors import InvalidInput, Problem
 
 __all__ = [
+    "CreationTemplate",
     "Image",
     "ImageFailure",
     "ImageId",
@@ -441,3 +442,62 @@ class LayerState(Record):
     availability: str
     size: int | None = None
     media_type: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CreationTemplate(Record):
+    """A repository creation template: the settings of repositories that ECR creates by itself.
+
+    `applied_for` says when: REPLICATION, PULL_THROUGH_CACHE, CREATE_ON_PUSH. The prefix `ROOT` is for every repository
+    that no other fits (ECR API reference, RepositoryCreationTemplate).
+    """
+
+    prefix: str
+    applied_for: tuple[str, ...]
+    description: str = ""
+    tag_mutability: str | None = None
+    mutability_exclusions: tuple[str, ...] = ()
+    encryption_type: str | None = None
+    kms_key: str | None = None
+    repository_policy: str | None = attrs.field(default=None, repr=False)
+    lifecycle_policy: str | None = attrs.field(default=None, repr=False)
+    resource_tags: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    custom_role_arn: str | None = None
+
+    def fits(self, repository: str) -> bool:
+        """Return whether the prefix is for the repository; a `/` is assumed at its end.
+
+        Example:
+            >>> CreationTemplate(prefix="prod", applied_for=["REPLICATION"]).fits("prod-app")
+            False
+        """
+        return self.prefix == "ROOT" or repository.startswith(self.prefix.removesuffix("/") + "/")
+
+    @property
+    def rank(self) -> int:
+        """How closely the prefix fits; of those that fit, ECR takes the highest."""
+        return -1 if self.prefix == "ROOT" else len(self.prefix.removesuffix("/"))
+
+    @classmethod
+    def from_api(cls, raw: Mapping[str, Any], *, path: str = "$") -> CreationTemplate:
+        """Return the record of one `repositoryCreationTemplates` item.
+
+        Raises:
+            InvalidInput: the prefix is missing.
+        """
+        if not isinstance(raw.get("prefix"), str):
+            raise InvalidInput.single("not a repository creation template", f"{path}.prefix", "must be a string")
+        encryption = raw.get("encryptionConfiguration") or {}
+        return cls(
+            prefix=raw["prefix"],
+            applied_for=tuple(raw.get("appliedFor") or ()),
+            description=raw.get("description") or "",
+            tag_mutability=raw.get("imageTagMutability"),
+            mutability_exclusions=tuple(f["filter"] for f in raw.get("imageTagMutabilityExclusionFilters") or ()),
+            encryption_type=encryption.get("encryptionType"),
+            kms_key=encryption.get("kmsKey"),
+            repository_policy=raw.get("repositoryPolicy") or None,
+            lifecycle_policy=raw.get("lifecyclePolicy") or None,
+            resource_tags={t["Key"]: t["Value"] for t in raw.get("resourceTags") or ()},
+            custom_role_arn=raw.get("customRoleArn"),
+        )

@@ -9,15 +9,26 @@ from ecrkit.aws.ecr.layers import EcrLayers
 from ecrkit.aws.ecr.lifecycle import EcrLifecycle
 from ecrkit.aws.ecr.manifests import EcrManifests
 from ecrkit.aws.ecr.policies import EcrPolicies
+from ecrkit.aws.ecr.replication import EcrReplication
 from ecrkit.aws.ecr.repositories import EcrRepositories
 from ecrkit.aws.ecr.scanning import EcrScanning
+from ecrkit.aws.ecr.templates import EcrTemplates
 from ecrkit.aws.ecr.tokens import EcrTokens
 
 __all__ = ["EcrGateway"]
 
 
 class EcrGateway(
-    EcrRepositories, EcrDeletion, EcrManifests, EcrLayers, EcrLifecycle, EcrScanning, EcrPolicies, EcrTokens
+    EcrRepositories,
+    EcrDeletion,
+    EcrManifests,
+    EcrLayers,
+    EcrLifecycle,
+    EcrScanning,
+    EcrPolicies,
+    EcrReplication,
+    EcrTemplates,
+    EcrTokens,
 ):
     """Everything ecrkit asks of ECR's API, and changes through it. Threads may share a gateway.
 

@@ -8,8 +8,10 @@ import pytest
 
 from ecrkit.aws import iam
 from ecrkit.aws.ecr import EcrGateway, plan_deletion
-from ecrkit.records import Image
+from ecrkit.records import CreationTemplate, Image
+from ecrkit.replication.configuration import Destination
 
+TEMPLATE = CreationTemplate(prefix="prod", applied_for=("REPLICATION",))
 DIGEST = "sha256:" + "1" * 64
 ARN = "arn:aws:ecr:us-east-1:123456789012:repository/app"
 # One call of each method, as (method, arguments).
@@ -59,6 +61,19 @@ USES = {
     "start_scan": lambda g: g.start_scan("app", DIGEST),
     "scanning_configuration": lambda g: g.scanning_configuration(),
     "put_scanning_configuration": lambda g: g.put_scanning_configuration({"scanType": "BASIC", "rules": []}),
+    "replication_configuration": lambda g: g.replication_configuration(),
+    "put_replication_configuration": lambda g: g.put_replication_configuration({"rules": []}),
+    "replication_statuses": lambda g: g.replication_statuses("app", "v1"),
+    "images_found": lambda g: g.images_found("app", [DIGEST]),
+    "start_backfill": lambda g: g.start_backfill(Destination("eu-west-1", "123456789012")),
+    "stop_backfill": lambda g: g.stop_backfill("b1"),
+    "backfills": lambda g: g.backfills().all(),
+    "backfill": lambda g: g.backfill("b1"),
+    "backfill_results": lambda g: g.backfill_results("b1", status="FAILED").all(),
+    "creation_templates": lambda g: g.creation_templates().all(),
+    "create_creation_template": lambda g: g.create_creation_template(TEMPLATE),
+    "update_creation_template": lambda g: g.update_creation_template(TEMPLATE),
+    "delete_creation_template": lambda g: g.delete_creation_template("prod"),
     "repository_scanning": lambda g: g.repository_scanning(["app"]),
 }
 REPOSITORY = {
@@ -73,6 +88,12 @@ ANSWERS = {
     "GetAuthorizationToken": {"authorizationData": [{"authorizationToken": "QVdTOng=", "expiresAt": 1e9}]},
     "GetLifecyclePolicy": {"lifecyclePolicyText": "{}"},
     "GetDownloadUrlForLayer": {"downloadUrl": "https://x"},
+    "StartReplicationBackfill": {"replicationBackfillId": "b1"},
+    "StopReplicationBackfill": {"replicationBackfillId": "b1"},
+    "DescribeReplicationBackfillResults": {"replicationBackfillId": "b1"},
+    "CreateRepositoryCreationTemplate": {"repositoryCreationTemplate": {"prefix": "prod"}},
+    "UpdateRepositoryCreationTemplate": {"repositoryCreationTemplate": {"prefix": "prod"}},
+    "DeleteRepositoryCreationTemplate": {"repositoryCreationTemplate": {"prefix": "prod"}},
     "InitiateLayerUpload": {"uploadId": "u", "partSize": 10},
 }
 # Actions that no call of ours makes visible: tags on creation need one more.
