@@ -32,7 +32,8 @@ class Outcome(Record):
 
     `rule_priority` is the rule that decides: the one that acts on the image, or the first that selects it and thereby
     shields it from all later ones; None when no rule selects it. For a referrer that follows its subject, it is the
-    rule that acts on the subject. `certain` is False when the outcome rests on something that is not known.
+    rule that acts on the subject. `used_by` names the workloads that run it, when the run knows any. `certain` is
+    False when the outcome rests on something that is not known.
     """
 
     digest: str
@@ -51,6 +52,7 @@ class Outcome(Record):
     changes_at: dt.datetime | None = None
     why: str = ""
     would_change: str = ""
+    used_by: tuple[str, ...] = ()
 
     def explain(self) -> str:
         """Return the outcome in a sentence or two."""
@@ -58,7 +60,9 @@ class Outcome(Record):
         verb = {"expire": "expires", "transition": "is archived", "keep": "stays"}[self.action]
         by = f" by rule {self.rule_priority}" if self.reason in ("beyond-count", "too-old") else ""
         doubt = "" if self.certain else " Not certain: it rests on facts that are not known, see the run's warnings."
-        return f"{name} {verb}{by}: {self.why}.{doubt}"
+        more = f" and {len(self.used_by) - 1} more" if len(self.used_by) > 1 else ""
+        used = f" In use by {self.used_by[0]}{more}." if self.used_by else ""
+        return f"{name} {verb}{by}: {self.why}.{used}{doubt}"
 
     @override
     def __str__(self) -> str:
@@ -88,7 +92,8 @@ def describe(run: Run, position: int) -> Outcome:
         )
     acts = base.action != "keep"
     doubtful = (acts and any(d != image.digest for d in run.opaque)) or image.digest in run.unclear
-    return attrs.evolve(base, certain=not doubtful)
+    used_by = tuple(dict.fromkeys(str(use.workload) for use in run.used.get(image.digest, ())))
+    return attrs.evolve(base, certain=not doubtful, used_by=used_by)
 
 
 def _state(image: Image) -> str:

@@ -153,6 +153,13 @@ def _resolve(run: Run, item: object) -> str | None:
     return None if image is None else image.digest
 
 
+def _unknown_uses(run: Run) -> list[str]:
+    """Return why more images may be in use than are known to be."""
+    missing = () if run.in_use is None else run.in_use.unresolved
+    told = [f"in use, but not in the repository, so nobody can say what it is: {use}" for use in missing]
+    return told + [f"what runs is not wholly known: {gap}" for gap in run.in_use_gaps]
+
+
 def make_plan(run: Run, *, protect: Iterable[object] = (), accept_uncertain: bool = False) -> Plan:
     """Return the plan of a run, or refuse it.
 
@@ -162,8 +169,9 @@ def make_plan(run: Run, *, protect: Iterable[object] = (), accept_uncertain: boo
         accept_uncertain: take outcomes that rest on unknown facts, such as the children of an index that was not read.
 
     Raises:
-        PlanRefused: a protected image would be expired or archived, a name of `protect` cannot be found, or the outcome
-            is uncertain and that was not accepted; `conflicts` names each.
+        PlanRefused: a protected image, or one that the run knows to be in use, would be expired or archived; a name of
+            `protect` cannot be found; or the outcome, or what is in use, is uncertain and that was not accepted.
+            `conflicts` names each, with the workloads.
     """
     protect = (protect,) if isinstance(protect, str | ImageRef) else tuple(protect)
     found, unknown = protected_digests(run, protect)
@@ -172,6 +180,8 @@ def make_plan(run: Run, *, protect: Iterable[object] = (), accept_uncertain: boo
     conflicts += [f"{found[d]}: {run.outcome(d).explain()}" for d in going if d in found]
     if not run.certain and not accept_uncertain:
         conflicts += [f"uncertain: {text}" for text in run.warnings if not text.startswith("rule ")]
+    conflicts += [run.outcome(d).explain() for d in run.endangered if d not in found]
+    conflicts += _unknown_uses(run) if going and not accept_uncertain else []
     if conflicts:
         raise PlanRefused(
             f"the plan for {run.inventory.repository or 'the repository'} is refused: " + "; ".join(conflicts[:5]),
@@ -182,7 +192,7 @@ def make_plan(run: Run, *, protect: Iterable[object] = (), accept_uncertain: boo
         policy_text=run.policy.to_json(),
         made_at=run.now,
         actions={digest: run.outcome(digest).action for digest in going},
-        protected=tuple(sorted(found)),
+        protected=tuple(sorted({*found, *run.used})),
         protect=tuple(str(item) for item in protect),
         accept_uncertain=accept_uncertain,
         count_children=run.count_children,

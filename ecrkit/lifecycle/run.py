@@ -12,6 +12,7 @@ import attrs
 from typing_extensions import override
 
 from ecrkit._internal.counting import counted
+from ecrkit.deployments.in_use import InUse, RepositoryUse, Use
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.storage import ByteRange, freed_by, naive_bytes
 from ecrkit.lifecycle._pool import Columns
@@ -73,6 +74,8 @@ class Run:
     selected: tuple[Selected, ...] = attrs.field(repr=False)
     holders: Mapping[int, tuple[str, ...]] = attrs.field(repr=False)
     following: Mapping[str, tuple[Action, str]] = attrs.field(repr=False)
+    in_use: RepositoryUse | None = None
+    in_use_gaps: tuple[str, ...] = ()
 
     @classmethod
     def build(
@@ -86,6 +89,7 @@ class Run:
         marked: bytearray,
         selected: tuple[Selected, ...],
         count_children: bool,
+        in_use: InUse | None = None,
     ) -> Run:
         """Return the run of marked images: indexes hold their children, referrers follow their subject."""
         holders: dict[int, tuple[str, ...]] = {}
@@ -98,6 +102,8 @@ class Run:
         return cls(
             policy=policy, inventory=inventory, now=now, count_children=count_children, columns=columns, first=first,
             marked=marked, selected=selected, holders=holders, following=following,
+            in_use=None if in_use is None else in_use.in_inventory(inventory),
+            in_use_gaps=() if in_use is None else tuple(map(str, in_use.gaps)),
         )  # fmt: skip
 
     @property
@@ -236,6 +242,24 @@ class Run:
                 if self.rank_times[last] == self.rank_times[after]:
                     found.append((rule.priority, self.images[last].digest, self.images[after].digest))
         return tuple(found)
+
+    @cached_property
+    def used(self) -> Mapping[str, tuple[Use, ...]]:
+        """The images in use with what runs them, and what the indexes among them reference; empty if nobody said."""
+        found: dict[str, dict[Use, None]] = {}
+        waiting = [] if self.in_use is None else [(d, uses) for d, uses in self.in_use.by_digest.items()]
+        while waiting:
+            digest, uses = waiting.pop()
+            known = found.setdefault(digest, {})
+            if any(use not in known for use in uses):
+                known.update(dict.fromkeys(uses))
+                waiting += [(child, uses) for child in self.inventory.children_of(digest) if child in self.inventory]
+        return {digest: tuple(uses) for digest, uses in found.items()}
+
+    @cached_property
+    def endangered(self) -> tuple[str, ...]:
+        """The images in use that would be expired or archived. A plan with any is refused."""
+        return tuple(d for d in (*self.expired, *self.transitioned, *self.cascaded) if d in self.used)
 
     def outcome(self, digest: str) -> Outcome:
         """Return what happens to the image and why.

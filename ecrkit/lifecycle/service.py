@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from ecrkit.deployments.in_use import InUse
 from ecrkit.errors import Conflict, InvalidInput, NotFound, PlanOutdated, WaitExpired, WaitFailed
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.plan import Plan, protected_digests
@@ -77,9 +78,12 @@ class LifecycleService:
         now: dt.datetime | None = None,
         count_children: bool = True,
         exact_bytes: bool = False,
+        in_use: InUse | None = None,
         on_progress: OnProgress | None = None,
     ) -> Run:
         """Return what the policy (default: the live one) would do to the repository; reads and never writes.
+
+        With `in_use` each outcome says what runs the image, and the run's plan is refused when one of them would go.
 
         Raises:
             LifecyclePolicyError: ECR would refuse the policy.
@@ -87,7 +91,8 @@ class LifecycleService:
         """
         chosen = self._live(repository) if policy is None else _parsed(policy)
         inventory = self.inventory(repository, exact_bytes=exact_bytes, on_progress=on_progress)
-        return simulate(chosen, inventory, now=now or self.clock.now(), count_children=count_children)
+        at = now or self.clock.now()
+        return simulate(chosen, inventory, now=at, count_children=count_children, in_use=in_use)
 
     def _live(self, repository: str) -> LifecyclePolicy:
         live = self.policy(repository)
@@ -158,15 +163,23 @@ class LifecycleService:
         return compare(preview, run)
 
     def plan(
-        self, repository: str, policy: AnyPolicy, *, protect: Iterable[object] = (), accept_uncertain: bool = False
+        self,
+        repository: str,
+        policy: AnyPolicy,
+        *,
+        protect: Iterable[object] = (),
+        in_use: InUse | None = None,
+        accept_uncertain: bool = False,
     ) -> Plan:
         """Return the plan to put the policy, made on what is live now; `apply` then also checks the live policy.
+
+        Neither what `protect` names nor what is `in_use` may go.
 
         Raises:
             PlanRefused: see `Run.plan`.
         """
         live = self.policies.lifecycle_policy(repository)
-        made = self.dry_run(repository, policy).plan(protect=protect, accept_uncertain=accept_uncertain)
+        made = self.dry_run(repository, policy, in_use=in_use).plan(protect=protect, accept_uncertain=accept_uncertain)
         return attrs.evolve(made, replaces=None if live is None else live.text, checks_replaced=True)
 
     def apply(self, plan: Plan) -> Run:

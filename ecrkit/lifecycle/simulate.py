@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ecrkit._internal.times import UTC, require_aware
+from ecrkit.deployments.in_use import InUse
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle._pool import Columns, columns_of
 from ecrkit.lifecycle.policy import LifecyclePolicy
@@ -32,6 +33,7 @@ def simulate(
     *,
     now: dt.datetime,
     count_children: bool = True,
+    in_use: InUse | None = None,
 ) -> Run:
     """Return what the policy would do to every image of the inventory at `now`.
 
@@ -44,8 +46,10 @@ def simulate(
         now: the instant of the run, with a time zone. Ages are compared as instants, a day is 24 hours.
         count_children: whether children of indexes take places in the ranking of imageCountMoreThan. ECR does not
             document it; False leaves them out of rank and mark.
+        in_use: the images that run somewhere; the run says which of them would go, and its plan is refused then.
 
     Raises:
+        InvalidInput: `in_use` is given and the inventory names no repository.
         LifecyclePolicyError: the text or mapping is no valid policy.
         ValueError: `now` has no time zone.
 
@@ -89,7 +93,7 @@ def simulate(
         selected.append(Selected(rule=rule, members=members, ranked=ranked, cutoff=edge))
     return Run.build(
         policy=policy, inventory=inventory, now=now, columns=columns, first=first, marked=marked,
-        selected=tuple(selected), count_children=count_children,
+        selected=tuple(selected), count_children=count_children, in_use=in_use,
     )  # fmt: skip
 
 
