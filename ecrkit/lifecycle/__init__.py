@@ -14,11 +14,13 @@ from ecrkit.lifecycle.builder import (
 from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
 from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
 from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, QuotaDate, forecast
+from ecrkit.lifecycle.goal import Family, Goal, families_of, must_stay
 from ecrkit.lifecycle.lint import Advice, lint
 from ecrkit.lifecycle.outcome import Outcome
 from ecrkit.lifecycle.plan import Plan
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.preview import Comparison, Difference, compare
+from ecrkit.lifecycle.propose import Candidate, Proposal, RuleReason, propose
 from ecrkit.lifecycle.pushes import Backtest, PushGroup, PushModel, fit_pushes
 from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run
@@ -29,15 +31,18 @@ from ecrkit.lifecycle.timeline import Departure, Timeline, timeline
 __all__ = [
     "Advice",
     "Backtest",
+    "Candidate",
     "Comparison",
     "Departure",
     "Difference",
     "Expectation",
     "ExpectationFailed",
     "ExpectationReport",
+    "Family",
     "FateChange",
     "Forecast",
     "ForecastWeek",
+    "Goal",
     "Interval",
     "LifecyclePolicy",
     "LifecyclePolicyError",
@@ -46,10 +51,12 @@ __all__ = [
     "Part",
     "Plan",
     "PolicyDiff",
+    "Proposal",
     "PushGroup",
     "PushModel",
     "QuotaDate",
     "Rule",
+    "RuleReason",
     "Run",
     "Timeline",
     "archive_unpulled",
@@ -60,10 +67,13 @@ __all__ = [
     "expect",
     "expire_older_than",
     "expire_untagged",
+    "families_of",
     "fit_pushes",
     "forecast",
     "keep_last",
     "lint",
+    "must_stay",
+    "propose",
     "protect",
     "simulate",
     "timeline",

@@ -24,11 +24,24 @@ from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import cutoff, simulate
 from ecrkit.records import Image
 
-__all__ = ["Backtest", "Push", "PushGroup", "PushModel", "fit_pushes", "pushes_of", "quantile", "renewed", "shape_of"]
+__all__ = [
+    "COMMIT",
+    "NUMBER",
+    "Backtest",
+    "Push",
+    "PushGroup",
+    "PushModel",
+    "fit_pushes",
+    "pushes_of",
+    "quantile",
+    "renewed",
+    "shape_of",
+]
 
 WEEK: Final = dt.timedelta(days=7)
-_DIGITS: Final = re.compile(r"[0-9]+")
-_HEX: Final = re.compile(r"(?<![0-9a-z])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}(?![0-9a-z])")
+NUMBER: Final = re.compile(r"[0-9]+")
+"""A run of digits in a tag."""
+COMMIT: Final = re.compile(r"(?<![0-9a-z])(?=[0-9a-f]{0,39}[0-9])(?=[0-9a-f]{0,39}[a-f])[0-9a-f]{7,40}(?![0-9a-z])")
 _LEAST_TRAINING: Final = 4
 MOVING: Final = "moving"
 
@@ -169,8 +182,8 @@ def shape_of(image: Image) -> str:
         >>> shape_of(Image(digest="sha256:" + "a" * 64, tags=("dev", "dev-main-3f9a2c1"), pushed_at=at))
         'dev-main-SHA'
     """
-    numbered = next((tag for tag in image.tags if _DIGITS.search(tag)), None)
-    return MOVING if numbered is None else _DIGITS.sub("N", _HEX.sub("SHA", numbered))
+    numbered = next((tag for tag in image.tags if NUMBER.search(tag)), None)
+    return MOVING if numbered is None else NUMBER.sub("N", COMMIT.sub("SHA", numbered))
 
 
 def fit_pushes(
@@ -302,5 +315,5 @@ _MARK: Final = 0xECC << 116
 
 
 def _renewed_tag(tag: str, number: int) -> str:
-    runs = list(_DIGITS.finditer(tag))
+    runs = list(NUMBER.finditer(tag))
     return tag if not runs else f"{tag[: runs[-1].end()]}{number:07d}{tag[runs[-1].end() :]}"

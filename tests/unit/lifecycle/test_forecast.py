@@ -95,7 +95,7 @@ class TestGroups:
         ("tags", "shape"),
         [
             ((), "moving"), (("v1.2.3",), "vN.N.N"), (("latest",), "moving"), (("latest", "v1"), "vN"), (("main-3f9a2c1",), "main-SHA"),
-            (("deadbeef",), "moving"), (("pr-12-3f9a2c1d", "x"), "pr-N-SHA"), (("20261125",), "SHA"),
+            (("deadbeef",), "moving"), (("pr-12-3f9a2c1d", "x"), "pr-N-SHA"), (("20261125",), "N"),
         ],
     )  # fmt: skip
     def test_shapes(self, tags, shape):

@@ -1,0 +1,186 @@
+"""What a lifecycle policy is to keep: a goal, the families of tags it speaks of, and what must stay for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Literal
+
+import attrs
+
+from ecrkit._internal.jsonio import Record
+from ecrkit._internal.times import require_aware
+from ecrkit.deployments.in_use import InUse
+from ecrkit.errors import InvalidInput, Problem
+from ecrkit.images.inventory import Inventory
+from ecrkit.lifecycle.glob import compile_glob
+from ecrkit.lifecycle.pushes import COMMIT, NUMBER
+from ecrkit.records import Image
+
+__all__ = ["Family", "Goal", "families_of", "must_stay", "newest_key", "pushed_of"]
+
+_TEMPORARY: Final = re.compile(r"(?:pr|dev|feature|feat|test|tmp|snapshot|preview|nightly|ci|build)(?:[-_.]|\*)")
+
+
+@attrs.frozen(kw_only=True)
+class Family(Record):
+    """Tags of one kind: `release` images are kept by number, `temporary` ones by age.
+
+    `pattern` is as in a lifecycle policy: only `*` is special, at most four times.
+    """
+
+    pattern: str
+    kind: Literal["release", "temporary"]
+
+
+@attrs.frozen(kw_only=True)
+class Goal(Record):
+    """What a policy is to keep. Everything that no part of the goal keeps may go.
+
+    Attributes:
+        keep_releases: so many of the newest images of each release family.
+        temporary_days: images of temporary families stay for so long after the push.
+        untagged_days: untagged images stay for so long; what an index holds stays with the index.
+        keep_days: nothing that was pushed within so many days goes, whatever it is.
+        rollback_depth: so many images of a release family that were pushed before each one in use.
+        never_delete: tag patterns of which no image may ever go.
+        max_bytes: how much may be stored in the end; a budget in money divided by the price of a byte.
+    """
+
+    keep_releases: int = 10
+    temporary_days: int = 14
+    untagged_days: int = 7
+    keep_days: int = 0
+    rollback_depth: int = 0
+    never_delete: tuple[str, ...] = ()
+    max_bytes: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        problems = [
+            Problem(name, f"must be {least} or more, not {value!r:.40}")
+            for name, value, least in (
+                ("keep_releases", self.keep_releases, 1), ("temporary_days", self.temporary_days, 1),
+                ("untagged_days", self.untagged_days, 1), ("keep_days", self.keep_days, 0),
+                ("rollback_depth", self.rollback_depth, 0), ("max_bytes", self.max_bytes or 0, 0),
+            )
+            if type(value) is not int or value < least
+        ]  # fmt: skip
+        problems += [
+            Problem(f"never_delete[{n}]", f"{pattern!r:.80} has more than four wildcards, which ECR refuses")
+            for n, pattern in enumerate(self.never_delete)
+            if pattern.count("*") > 4
+        ]
+        if problems:
+            raise InvalidInput("not a goal of a lifecycle policy", problems)
+
+
+def families_of(inventory: Iterable[Image]) -> tuple[Family, ...]:
+    """Return the families that the tags of the images suggest, releases first, narrower patterns before wider ones.
+
+    Tags of one shape are a family: digits and commits in it become `*`. One that begins with `pr-`, `dev-`, `feature/`
+    and the like, or that is nothing but a commit, is temporary; others are releases. A tag without digits is none: it
+    moves, and holds one image.
+
+    Example:
+        >>> at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        >>> images = [Image(digest=f"sha256:{n:064x}", tags=(tag,), pushed_at=at)
+        ...           for n, tag in enumerate(("v1.2.3", "v1.2.4", "pr-7", "latest"))]
+        >>> [(family.pattern, family.kind) for family in families_of(images)]
+        [('v*.*.*', 'release'), ('pr-*', 'temporary')]
+    """
+    found: dict[str, Family] = {}
+    for image in inventory:
+        for tag in image.tags:
+            parts = NUMBER.sub("*", COMMIT.sub("*", tag)).split("*")
+            if len(parts) == 1:
+                continue
+            # ECR takes four wildcards; the rest of a longer tag is covered by the last.
+            pattern = "*".join(parts) if len(parts) <= 5 else "*".join([*parts[:4], ""])
+            temporary = bool(_TEMPORARY.match(pattern)) or COMMIT.fullmatch(tag) is not None
+            found.setdefault(pattern, Family(pattern=pattern, kind="temporary" if temporary else "release"))
+    return tuple(sorted(found.values(), key=lambda f: (f.kind != "release", _width(f.pattern), f.pattern)))
+
+
+def _width(pattern: str) -> int:
+    return -len(pattern.replace("*", ""))
+
+
+def must_stay(
+    inventory: Inventory,
+    goal: Goal,
+    *,
+    now: dt.datetime,
+    families: Sequence[Family],
+    in_use: InUse | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """Return every image that the goal keeps, with the reasons; archived ones only where they are in use.
+
+    What the indexes among them hold stays with them and is not listed for their sake; an index that holds an untagged
+    image which must stay is.
+    """
+    now = require_aware(now, "now")
+    found: dict[str, dict[str, None]] = {}
+
+    def keep(image: Image, why: str) -> None:
+        found.setdefault(image.digest, {})[why] = None
+
+    active = sorted((i for i in inventory if i.status == "ACTIVE"), key=newest_key, reverse=True)
+    used = {} if in_use is None else in_use.in_inventory(inventory).by_digest
+    for digest, uses in used.items():
+        keep(inventory[digest], f"in use by {uses[0].workload}")
+    for pattern in goal.never_delete:
+        match = compile_glob(pattern)
+        for image in inventory:
+            if any(map(match, image.tags)):
+                keep(image, f"tags like {pattern} are never deleted")
+    if goal.keep_days:
+        edge = now - dt.timedelta(days=goal.keep_days)
+        for image in active:
+            if pushed_of(image) >= edge:
+                keep(image, f"pushed within {goal.keep_days} days")
+    for family in families:
+        match = compile_glob(family.pattern)
+        members = [image for image in active if any(map(match, image.tags))]
+        if family.kind == "temporary":
+            edge = now - dt.timedelta(days=goal.temporary_days)
+            for image in members:
+                if pushed_of(image) >= edge:
+                    keep(image, f"{family.pattern} of the last {goal.temporary_days} days")
+            continue
+        for image in members[: goal.keep_releases]:
+            keep(image, f"one of the newest {goal.keep_releases} of {family.pattern}")
+        running = [n for n, image in enumerate(members) if image.digest in used]
+        for n in running:
+            for image in members[n + 1 : n + 1 + goal.rollback_depth]:
+                keep(image, f"a step back from {','.join(members[n].tags)}, which is in use")
+    edge = now - dt.timedelta(days=goal.untagged_days)
+    for image in active:
+        alone = not image.tags and not inventory.parents_of(image.digest) and inventory.subject_of(image.digest) is None
+        if alone and pushed_of(image) >= edge:
+            keep(image, f"untagged for no more than {goal.untagged_days} days")
+    for digest in list(found):
+        _keep_holders(inventory, digest, keep)
+    return {digest: tuple(reasons) for digest, reasons in found.items()}
+
+
+def _keep_holders(inventory: Inventory, digest: str, keep: Callable[[Image, str], None]) -> None:
+    """Keep an index for an untagged image that only lives as long as an index holds it."""
+    seen = {digest}
+    while not inventory[digest].tags and (parents := inventory.parents_of(digest)):
+        holder = max(parents, key=lambda p: (bool(p.tags), newest_key(p)))
+        if holder.digest in seen:
+            return
+        keep(holder, f"holds {digest[:19]}, which must stay")
+        seen.add(holder.digest)
+        digest = holder.digest
+
+
+def pushed_of(image: Image) -> dt.datetime:
+    """Return when an image was pushed, or restored, which counts as a push."""
+    return image.last_activated_at or image.pushed_at
+
+
+def newest_key(image: Image) -> tuple[dt.datetime, str]:
+    """Return what sorts images by age as ECR ranks them: of equal times the greater digest is newer."""
+    return pushed_of(image), image.digest
