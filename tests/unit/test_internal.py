@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import attrs
 import pytest
 
+from ecrkit._internal.executors import map_chunks
 from ecrkit._internal.jsonio import Record, canonical_json, jsonable
 from ecrkit._internal.tables import frame, html_table, size, text_table
 from ecrkit._internal.times import iso, require_aware
@@ -141,3 +143,28 @@ class TestFrame:
         monkeypatch.setitem(sys.modules, "pandas", None)
         with pytest.raises(MissingExtra, match=r"ecrkit\[notebook\]"):
             frame({"a": [1]})
+
+
+class TestMapChunks:
+    """The same work on many things, in order, never far ahead of what is asked for."""
+
+    @pytest.mark.parametrize("size", [1, 3, 64])
+    def test_in_order_with_and_without_an_executor(self, size):
+        with ThreadPoolExecutor(2) as pool:
+            for executor in (None, pool):
+                found = [n for part in map_chunks(list, range(100), executor=executor, size=size) for n in part]
+                assert found == list(range(100))
+
+    def test_no_item_is_taken_long_before_it_is_needed(self):
+        taken = []
+        items = (taken.append(n) or n for n in range(1000))
+        with ThreadPoolExecutor(2) as pool:
+            walk = map_chunks(sum, items, executor=pool, size=2)
+            next(walk)
+            assert len(taken) <= 40
+            walk.close()
+        assert len(taken) <= 40
+
+    def test_a_fault_of_the_work_reaches_the_caller(self):
+        with ThreadPoolExecutor(2) as pool, pytest.raises(ZeroDivisionError):
+            list(map_chunks(lambda chunk: 1 // 0, range(10), executor=pool, size=1))
