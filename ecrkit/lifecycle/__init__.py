@@ -13,6 +13,7 @@ from ecrkit.lifecycle.builder import (
 )
 from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
 from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
+from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun, GroupTotal, RepositoryRun, fleet_run
 from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, QuotaDate, forecast
 from ecrkit.lifecycle.goal import Family, Goal, families_of, must_stay
 from ecrkit.lifecycle.lint import Advice, lint
@@ -30,6 +31,7 @@ from ecrkit.lifecycle.timeline import Departure, Timeline, timeline
 
 __all__ = [
     "Advice",
+    "Assignment",
     "Backtest",
     "Candidate",
     "Comparison",
@@ -40,9 +42,12 @@ __all__ = [
     "ExpectationReport",
     "Family",
     "FateChange",
+    "FleetItem",
+    "FleetRun",
     "Forecast",
     "ForecastWeek",
     "Goal",
+    "GroupTotal",
     "Interval",
     "LifecyclePolicy",
     "LifecyclePolicyError",
@@ -55,6 +60,7 @@ __all__ = [
     "PushGroup",
     "PushModel",
     "QuotaDate",
+    "RepositoryRun",
     "Rule",
     "RuleReason",
     "Run",
@@ -69,6 +75,7 @@ __all__ = [
     "expire_untagged",
     "families_of",
     "fit_pushes",
+    "fleet_run",
     "forecast",
     "keep_last",
     "lint",

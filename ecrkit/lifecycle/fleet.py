@@ -1,0 +1,452 @@
+"""Policies over many repositories: totals, savings, repositories without a policy, and drift from what is wanted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import attrs
+from typing_extensions import override
+
+from ecrkit._internal.counting import counted
+from ecrkit._internal.executors import map_chunks
+from ecrkit._internal.jsonio import Record
+from ecrkit._internal.tables import frame, html_table, text_table
+from ecrkit._internal.times import iso, require_aware
+from ecrkit.deployments.in_use import InUse
+from ecrkit.images.inventory import Inventory
+from ecrkit.images.storage import ByteRange
+from ecrkit.lifecycle.glob import compile_glob
+from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
+from ecrkit.lifecycle.run import Run
+from ecrkit.lifecycle.simulate import simulate
+from ecrkit.ports import OnProgress
+from ecrkit.records import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Assignment", "FleetItem", "FleetRun", "GroupTotal", "Loader", "RepositoryRun", "fleet_run"]
+
+AnyPolicy = LifecyclePolicy | str | Mapping[str, Any]
+LiveState = Literal["none", "broken", "idle", "works", "unknown"]
+Drift = Literal["same", "differs", "missing", "unwanted", "unknown"]
+
+_NOTHING: Final = ByteRange.exactly(0)
+_CHUNK: Final = 32
+
+
+@attrs.frozen(kw_only=True)
+class FleetItem:
+    """One repository, as the fleet functions take it.
+
+    `inventory` is None when it could not be read. `live_policy` is its text, None when there is none; `policy_known` is
+    False when nobody could tell.
+    """
+
+    repository: str
+    inventory: Inventory | None
+    live_policy: str | None = None
+    policy_known: bool = True
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+
+
+Loader = Callable[[], Iterable[FleetItem]]
+"""Reads repositories where the work on them is done; picklable when that is another process."""
+
+
+def _parsed(policy: AnyPolicy | None) -> LifecyclePolicy | None:
+    return policy if policy is None or isinstance(policy, LifecyclePolicy) else LifecyclePolicy.parse(policy)
+
+
+def _patterns(pairs: Iterable[tuple[str, AnyPolicy | None]]) -> tuple[tuple[str, LifecyclePolicy | None], ...]:
+    return tuple((pattern, _parsed(policy)) for pattern, policy in pairs)
+
+
+def _tags(
+    pairs: Iterable[tuple[Mapping[str, str], AnyPolicy | None]],
+) -> tuple[tuple[Mapping[str, str], LifecyclePolicy | None], ...]:
+    return tuple((dict(tags), _parsed(policy)) for tags, policy in pairs)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Assignment:
+    """Which policy is wanted for which repository: that of the first pattern or resource tag that fits, else `default`.
+
+    `patterns` are pairs of a name pattern (only `*` is special) and a policy; `tags` are pairs of resource tags, all of
+    which a repository must carry, and a policy. Patterns are asked first. None as a policy means that none is wanted.
+
+    Example:
+        >>> from ecrkit.lifecycle import build, keep_last
+        >>> wanted = Assignment(default=build(keep_last(10)), patterns=[("sandbox/*", build(keep_last(2)))])
+        >>> wanted.policy_for("sandbox/app").rules[0].count_number, wanted.policy_for("team/app").rules[0].count_number
+        (2, 10)
+    """
+
+    default: LifecyclePolicy | None = attrs.field(default=None, converter=_parsed)
+    patterns: tuple[tuple[str, LifecyclePolicy | None], ...] = attrs.field(default=(), converter=_patterns)
+    tags: tuple[tuple[Mapping[str, str], LifecyclePolicy | None], ...] = attrs.field(default=(), converter=_tags)
+
+    def policy_for(self, repository: str, tags: Mapping[str, str] | None = None) -> LifecyclePolicy | None:
+        """Return the policy that is wanted for a repository with these resource tags, or None."""
+        for pattern, policy in self.patterns:
+            if compile_glob(pattern)(repository):
+                return policy
+        carried = tags or {}
+        for needed, policy in self.tags:
+            if all(carried.get(key) == value for key, value in needed.items()):
+                return policy
+        return self.default
+
+
+@attrs.frozen(kw_only=True)
+class RepositoryRun(Record):
+    """What the policy would do to one repository, in numbers.
+
+    `live` says what the live policy is: `none`, `broken` (it cannot be read as a policy), `idle` (no rule of it selects
+    an image that is there), `works`, or `unknown`. `drift` compares it with the policy that is wanted, by meaning.
+    `endangered` images are in use and would go. `gap` says why the repository could not be looked at; then all numbers
+    are 0 and it is not `certain`.
+    """
+
+    repository: str
+    group: str = ""
+    images: int = 0
+    expired: int = 0
+    transitioned: int = 0
+    cascaded: int = 0
+    blocked: int = 0
+    endangered: int = 0
+    freed: ByteRange = _NOTHING
+    certain: bool = False
+    live: LiveState = "unknown"
+    drift: Drift = "unknown"
+    gap: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class GroupTotal(Record):
+    """The sums of a group of repositories, such as a team's; `gaps` counts those that could not be looked at."""
+
+    group: str
+    repositories: int
+    images: int
+    expired: int
+    transitioned: int
+    freed: ByteRange
+    without_policy: int
+    gaps: int
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class FleetRun:
+    """What policies would do to many repositories, a row for each, in the order in which they came.
+
+    Bytes are added up over repositories: where blob mounting is on, a layer that several of them share is freed only
+    when the last lets go of it, so the sum is then the most that can be freed.
+    """
+
+    now: dt.datetime
+    rows: tuple[RepositoryRun, ...]
+
+    @property
+    def images(self) -> int:
+        """How many images were looked at."""
+        return sum(row.images for row in self.rows)
+
+    @property
+    def expired(self) -> int:
+        """How many images would expire, referrers that follow included."""
+        return sum(row.expired + row.cascaded for row in self.rows)
+
+    @cached_property
+    def freed(self) -> ByteRange:
+        """The bytes that would be freed, repository by repository."""
+        return _sum(row.freed for row in self.rows)
+
+    @property
+    def certain(self) -> bool:
+        """Whether every repository was looked at, and every outcome rests on known facts."""
+        return all(row.certain for row in self.rows)
+
+    @property
+    def gaps(self) -> tuple[RepositoryRun, ...]:
+        """The repositories that could not be looked at."""
+        return tuple(row for row in self.rows if row.gap)
+
+    @property
+    def without_policy(self) -> tuple[str, ...]:
+        """The repositories that have no live policy."""
+        return tuple(row.repository for row in self.rows if row.live == "none")
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The repositories whose live policy ecrkit cannot read."""
+        return tuple(row.repository for row in self.rows if row.live == "broken")
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """The repositories that hold images, of which no rule of their live policy selects a single one."""
+        return tuple(row.repository for row in self.rows if row.live == "idle")
+
+    @property
+    def drifted(self) -> tuple[RepositoryRun, ...]:
+        """The repositories whose live policy is not the wanted one; those that nobody could tell of included."""
+        return tuple(row for row in self.rows if row.drift != "same")
+
+    def top(self, count: int = 10) -> tuple[RepositoryRun, ...]:
+        """Return the repositories that free most, the greatest first."""
+        return tuple(sorted(self.rows, key=lambda row: (-_weight(row.freed), row.repository))[:count])
+
+    def groups(self) -> tuple[GroupTotal, ...]:
+        """Return the sums by group, the group that frees most first."""
+        found: dict[str, list[RepositoryRun]] = {}
+        for row in self.rows:
+            found.setdefault(row.group, []).append(row)
+        totals = [
+            GroupTotal(
+                group=group, repositories=len(rows), images=sum(r.images for r in rows),
+                expired=sum(r.expired + r.cascaded for r in rows), transitioned=sum(r.transitioned for r in rows),
+                freed=_sum(r.freed for r in rows), without_policy=sum(r.live == "none" for r in rows),
+                gaps=sum(bool(r.gap) for r in rows),
+            )
+            for group, rows in found.items()
+        ]  # fmt: skip
+        return tuple(sorted(totals, key=lambda total: (-_weight(total.freed), total.group)))
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return one list per column, one entry per repository; freed bytes as `freed_low` and `freed_high`."""
+        names = [f.name for f in attrs.fields(RepositoryRun) if f.name != "freed"]
+        found: dict[str, list[Any]] = {name: [getattr(row, name) for row in self.rows] for name in names}
+        found["freed_low"] = [row.freed.low for row in self.rows]
+        found["freed_high"] = [row.freed.high for row in self.rows]
+        return found
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a pandas frame with a row per repository.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return frame(self.to_columns())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as a JSON-ready mapping."""
+        return {
+            "now": iso(self.now),
+            "certain": self.certain,
+            "images": self.images,
+            "expired": self.expired,
+            "freed": self.freed.to_dict(),
+            "groups": [group.to_dict() for group in self.groups()],
+            "repositories": [row.to_dict() for row in self.rows],
+        }
+
+    def to_text(self, *, limit: int = 10) -> str:
+        """Return a summary, the sums by group, and the repositories that free most."""
+        states = [
+            f"{counted(len(names), 'repository', 'repositories')} {what}: {', '.join(names[:5])}"
+            for names, what in (
+                (self.without_policy, "without a policy"), (self.broken, "with a broken policy"),
+                (self.idle, "with a policy that selects nothing"),
+                (tuple(row.repository for row in self.gaps), "not looked at"),
+            )
+            if names
+        ]  # fmt: skip
+        groups = [(g.group or "-", g.repositories, g.images, g.expired, str(g.freed)) for g in self.groups()]
+        top = [(r.repository, r.images, r.expired + r.cascaded, str(r.freed), r.live, r.drift) for r in self.top(limit)]
+        return "\n".join([
+            repr(self)[1:-1], *states,
+            text_table(("group", "repositories", "images", "expire", "frees"), groups, right=frozenset({1, 2, 3, 4})),
+            text_table(_HEADER, top, right=frozenset({1, 2, 3})),
+        ])  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (r.repository, r.images, r.expired + r.cascaded, str(r.freed), r.live, r.drift)
+            for r in self.top(len(self.rows))
+        ]
+        return html_table(_HEADER, rows, caption=repr(self)[1:-1])
+
+    @override
+    def __repr__(self) -> str:
+        return (
+            f"<FleetRun of {counted(len(self.rows), 'repository', 'repositories')}: {self.expired} of "
+            f"{counted(self.images, 'image')} expire, {self.freed} freed, "
+            f"{len(self.without_policy)} without a policy, {len(self.gaps)} not looked at>"
+        )
+
+
+_HEADER: Final = ("repository", "images", "expire", "frees", "live policy", "drift")
+
+
+def _weight(count: ByteRange) -> int:
+    return count.low if count.high is None else count.high
+
+
+def _sum(ranges: Iterable[ByteRange]) -> ByteRange:
+    low, high, reasons = 0, 0, dict[str, None]()
+    bounded = True
+    for one in ranges:
+        low += one.low
+        bounded = bounded and one.high is not None
+        high += one.high or 0
+        reasons.update(dict.fromkeys(one.reasons))
+    return ByteRange(low, high if bounded else None, tuple(reasons))
+
+
+def fleet_run(
+    wanted: Assignment | AnyPolicy | None,
+    items: Iterable[FleetItem | Loader],
+    *,
+    now: dt.datetime,
+    in_use: InUse | None = None,
+    group: str | Callable[[str, Mapping[str, str]], str] = "",
+    executor: Executor | None = None,
+    count_children: bool = True,
+    on_progress: OnProgress | None = None,
+) -> FleetRun:
+    """Return what a policy, or one by pattern or resource tag, would do to every repository.
+
+    Calls nothing. A repository that could not be read is a row with a gap.
+
+    Args:
+        wanted: the policy for all, an `Assignment`, or None to run the live policy of each.
+        items: the repositories; taken as they are needed, so that a reader of a file serves. A function without
+            arguments stands for the repositories that it returns, and is called where the work is done: sending a
+            function that reads part of a file costs less than sending what it reads.
+        now: the instant of the run.
+        in_use: the images that run somewhere.
+        group: the resource tag to add up by, such as `Team`, or a function of name and tags.
+        executor: where to run: of threads, processes, or a cluster. Results are the same as without. Whatever runs
+            elsewhere is pickled, a function as `group` too.
+        count_children: as in `simulate`.
+        on_progress: called after each chunk of repositories.
+
+    Raises:
+        LifecyclePolicyError: a wanted policy is none.
+
+    Example:
+        >>> from ecrkit.lifecycle import build, keep_last
+        >>> images = [{"imageDigest": "sha256:" + c * 64, "imagePushedAt": 1767225600 + n} for n, c in enumerate("abc")]
+        >>> items = [FleetItem(repository=name, inventory=Inventory.from_api(images)) for name in ("a", "b")]
+        >>> found = fleet_run(build(keep_last(1)), items, now=dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
+        >>> found.expired, found.without_policy
+        (4, ('a', 'b'))
+    """
+    now = require_aware(now, "now")
+    assigned = wanted if wanted is None or isinstance(wanted, Assignment) else Assignment(default=_parsed(wanted))
+    work = partial(_run_chunk, wanted=assigned, now=now, in_use=in_use, group=group, count_children=count_children)
+    rows: list[RepositoryRun] = []
+    for part in map_chunks(work, _chunks(items), executor=executor, size=1):
+        rows += part
+        if on_progress is not None:
+            on_progress(Progress(done=len(rows), what="repositories"))
+    return FleetRun(now=now, rows=tuple(rows))
+
+
+def _chunks(items: Iterable[FleetItem | Loader]) -> Iterator[list[FleetItem] | Loader]:
+    gathered: list[FleetItem] = []
+    for item in items:
+        if not isinstance(item, FleetItem):
+            if gathered:
+                yield gathered
+                gathered = []
+            yield item
+            continue
+        gathered.append(item)
+        if len(gathered) == _CHUNK:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
+
+
+def _run_chunk(
+    chunk: Sequence[list[FleetItem] | Loader],
+    *,
+    wanted: Assignment | None,
+    now: dt.datetime,
+    in_use: InUse | None,
+    group: str | Callable[[str, Mapping[str, str]], str],
+    count_children: bool,
+) -> list[RepositoryRun]:
+    simulated = partial(simulate, now=now, count_children=count_children, in_use=in_use)
+    found: list[RepositoryRun] = []
+    for part in chunk:
+        found += _rows(part if isinstance(part, list) else part(), wanted, simulated, group)
+    return found
+
+
+def _rows(
+    items: Iterable[FleetItem],
+    wanted: Assignment | None,
+    simulated: Callable[[LifecyclePolicy, Inventory], Run],
+    group: str | Callable[[str, Mapping[str, str]], str],
+) -> Iterator[RepositoryRun]:
+    for item in items:
+        named = item.tags.get(group, "") if isinstance(group, str) else group(item.repository, item.tags)
+        live, fault = _live(item)
+        policy = live if wanted is None else wanted.policy_for(item.repository, item.tags)
+        drift = _drift(item, live, fault, policy)
+        if item.inventory is None:
+            yield RepositoryRun(
+                repository=item.repository, group=named, drift=drift, gap="its images could not be read",
+                live="broken" if fault else "none" if item.policy_known and live is None else "unknown",
+            )  # fmt: skip
+            continue
+        inventory = item.inventory
+        if not inventory.repository:
+            inventory = attrs.evolve(inventory, repository=item.repository)
+        run = None if policy is None else simulated(policy, inventory)
+        ran = run if live is None or live == policy else simulated(live, inventory)
+        # Without the live policy nobody knows what it does; a policy that is wanted needs it for the drift only.
+        unread = fault or ("" if item.policy_known else "its live policy could not be read")
+        gap = unread if wanted is None else ""
+        yield RepositoryRun(
+            repository=item.repository, group=named, images=len(inventory), drift=drift,
+            live=_live_state(item, fault, None if live is None else ran), gap=gap,
+            certain=not gap and (run is None or run.certain), **_numbers(run),
+        )  # fmt: skip
+
+
+def _numbers(run: Run | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    return {
+        "expired": len(run.expired), "transitioned": len(run.transitioned), "cascaded": len(run.cascaded),
+        "blocked": len(run.blocked), "endangered": len(run.endangered), "freed": run.freed,
+    }  # fmt: skip
+
+
+def _live(item: FleetItem) -> tuple[LifecyclePolicy | None, str]:
+    """Return the live policy, or None and what is wrong with it."""
+    if not item.policy_known or item.live_policy is None:
+        return None, ""
+    try:
+        return LifecyclePolicy.parse(item.live_policy), ""
+    except LifecyclePolicyError as fault:
+        return None, f"its live policy is none that ecrkit knows: {fault!s:.200}"
+
+
+def _live_state(item: FleetItem, fault: str, ran: Run | None) -> LiveState:
+    if not item.policy_known:
+        return "unknown"
+    if fault:
+        return "broken"
+    if ran is None:
+        return "none"
+    return "works" if any(chosen.members for chosen in ran.selected) or not len(ran.images) else "idle"
+
+
+def _drift(item: FleetItem, live: LifecyclePolicy | None, fault: str, wanted: LifecyclePolicy | None) -> Drift:
+    if not item.policy_known:
+        return "unknown"
+    if fault:
+        return "unwanted" if wanted is None else "differs"
+    if live == wanted:
+        return "same"
+    return "missing" if live is None else "unwanted" if wanted is None else "differs"
