@@ -11,6 +11,7 @@ Example:
 
 from __future__ import annotations
 
+from ecrkit.events.cloudtrail import ApiCall, CalledImage, LifecycleActionTaken, LifecycleExecution, LifecycleRefusal
 from ecrkit.events.ecr import (
     FrequencyChange,
     ImageAction,
@@ -25,11 +26,16 @@ from ecrkit.events.order import dedupe, in_order
 from ecrkit.events.parsing import ReadEvents, parse_event, read_events
 
 __all__ = [
+    "ApiCall",
+    "CalledImage",
     "Event",
     "EventReader",
     "FrequencyChange",
     "ImageAction",
     "ImageScan",
+    "LifecycleActionTaken",
+    "LifecycleExecution",
+    "LifecycleRefusal",
     "PullThroughCacheAction",
     "ReadEvents",
     "ReferrerAction",

@@ -13,25 +13,25 @@ import attrs
 
 from ecrkit._internal.jsonio import Record
 from ecrkit.errors import InvalidInput, Problem
-from ecrkit.events import ecr
+from ecrkit.events import cloudtrail, ecr
 from ecrkit.events.envelope import Event, EventReader, UnknownEvent
 
 __all__ = ["ReadEvents", "parse_event", "read_events"]
 
-_TABLES: Final = (ecr.READERS,)
+_TABLES: Final = (ecr.READERS, cloudtrail.READERS)
 _READERS: Final[Mapping[tuple[str, str], Callable[[EventReader], Event]]] = {
     key: reader for table in _TABLES for key, reader in table.items()
 }
 
 
 def parse_event(event: Mapping[str, Any] | str | bytes) -> Event:
-    """Return the event as a record: the envelope of EventBridge as an object or JSON text.
+    """Return the event as a record: EventBridge's envelope, or a bare CloudTrail record, as an object or JSON text.
 
     A detail type that ecrkit does not know becomes an `UnknownEvent`, and members that it does not know stay in `raw`:
     ECR adds both.
 
     Raises:
-        InvalidInput: this is no EventBridge event, or one of a known type lacks what it must say, such as the digest;
+        InvalidInput: this is no event, or one of a known type lacks what it must say, such as the digest;
             `problems` names everything that is wrong.
 
     Example:
@@ -51,6 +51,7 @@ def parse_event(event: Mapping[str, Any] | str | bytes) -> Event:
             raise InvalidInput.single("not an EventBridge event", "$", f"is no JSON: {fault}") from None
     if not isinstance(raw, Mapping):
         raise InvalidInput.single("not an EventBridge event", "$", f"must be an object, not {type(raw).__name__}")
+    raw = cloudtrail.wrapped(raw) or raw
     reader = EventReader(raw)
     kind = (str(raw.get("source")), str(raw.get("detail-type")))
     read = _READERS.get(kind)
