@@ -1,6 +1,7 @@
 """Lifecycle policies: read and checked as ECR does, run dry on an inventory, explained, planned, applied."""
 
 from ecrkit.lifecycle import expect
+from ecrkit.lifecycle.aftermath import Aftermath, Removal, Stuck, aftermath
 from ecrkit.lifecycle.builder import (
     Part,
     archive_unpulled,
@@ -31,6 +32,7 @@ from ecrkit.lifecycle.timeline import Departure, Timeline, timeline
 
 __all__ = [
     "Advice",
+    "Aftermath",
     "Assignment",
     "Backtest",
     "Candidate",
@@ -60,11 +62,14 @@ __all__ = [
     "PushGroup",
     "PushModel",
     "QuotaDate",
+    "Removal",
     "RepositoryRun",
     "Rule",
     "RuleReason",
     "Run",
+    "Stuck",
     "Timeline",
+    "aftermath",
     "archive_unpulled",
     "build",
     "compare",

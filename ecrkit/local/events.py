@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -133,6 +134,67 @@ class LifecyclePolicyExecuted(Event):
     policy_text: str = attrs.field(repr=False)
     actions: tuple[LifecycleAction, ...] = ()
     failures: tuple[LifecycleFailure, ...] = ()
+
+    def to_cloudtrail(self) -> list[dict[str, Any]]:
+        """Return the `PolicyExecutionEvent` records of CloudTrail; a run of many images is split at ten.
+
+        Source: ECR user guide, logging with AWS CloudTrail; aws/containers-roadmap#1665 for the failures.
+
+        Example:
+            >>> ran = LifecyclePolicyExecuted(time=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), account="123456789012",
+            ...     region="us-east-1", repository="app", policy_text='{"rules": []}')
+            >>> [record["eventName"] for record in ran.to_cloudtrail()]
+            ['PolicyExecutionEvent']
+        """
+        acted = [_lifecycle_image(a.digest, a.tags, a.rule_priority) for a in self.actions]
+        failed = [
+            _lifecycle_image(f.digest, f.tags, f.rule_priority) | {"failureCode": f.code, "failureReason": f.reason}
+            for f in self.failures
+        ]
+        pages = max(1, -(-max(len(acted), len(failed)) // _SPLIT))
+        return [
+            self._record(acted[n * _SPLIT : (n + 1) * _SPLIT], failed[n * _SPLIT : (n + 1) * _SPLIT], n)
+            for n in range(pages)
+        ]
+
+    def _record(self, acted: list[dict[str, Any]], failed: list[dict[str, Any]], page: int) -> dict[str, Any]:
+        arn = f"arn:{partition_of_region(self.region)}:ecr:{self.region}:{self.account}:repository/{self.repository}"
+        rules = [
+            {"rulePriority": rule["rulePriority"], "action": rule["action"]["type"]}
+            for rule in json.loads(self.policy_text)["rules"]
+        ]
+        return {
+            "eventVersion": "1.08",
+            "userIdentity": {"accountId": self.account, "invokedBy": "AWS Internal"},
+            "eventTime": iso(self.time.replace(microsecond=0)),
+            "eventSource": "ecr.amazonaws.com",
+            "eventName": "PolicyExecutionEvent",
+            "awsRegion": self.region,
+            "sourceIPAddress": "AWS Internal",
+            "userAgent": "AWS Internal",
+            "requestParameters": None,
+            "responseElements": None,
+            "eventID": str(uuid.uuid5(_EVENTS, f"lifecycle {self.time} {arn} {page}")),
+            "readOnly": True,
+            "resources": [{"ARN": arn, "accountId": self.account, "type": "AWS::ECR::Repository"}],
+            "eventType": "AwsServiceEvent",
+            "recipientAccountId": self.account,
+            "serviceEventDetails": {
+                "repositoryName": self.repository,
+                "lifecycleEventPolicy": {"lifecycleEventRules": rules},
+                "lifecycleEventImageActions": acted,
+                "lifecycleEventFailureDetails": failed,
+            },
+        }
+
+
+_SPLIT: Final = 10
+_MOST_TAGS: Final = 100
+
+
+def _lifecycle_image(digest: str, tags: tuple[str, ...], priority: int | None) -> dict[str, Any]:
+    image = {"digest": digest, "tagStatus": "Tagged" if tags else "Untagged", "tagList": list(tags[:_MOST_TAGS])}
+    return {"lifecycleEventImage": image, "rulePriority": priority}
 
 
 _EVENTS: Final = uuid.UUID("0f3b1b7e-5a0f-5c6e-8d53-1b5d1c2f7a90")
