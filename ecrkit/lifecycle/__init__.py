@@ -24,6 +24,7 @@ from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.preview import Comparison, Difference, compare
 from ecrkit.lifecycle.propose import Candidate, Proposal, RuleReason, propose
 from ecrkit.lifecycle.pushes import Backtest, PushGroup, PushModel, fit_pushes
+from ecrkit.lifecycle.rollout import RollOut, begin
 from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.service import LifecycleService
@@ -64,6 +65,7 @@ __all__ = [
     "QuotaDate",
     "Removal",
     "RepositoryRun",
+    "RollOut",
     "Rule",
     "RuleReason",
     "Run",
@@ -71,6 +73,7 @@ __all__ = [
     "Timeline",
     "aftermath",
     "archive_unpulled",
+    "begin",
     "build",
     "compare",
     "delete_archived",

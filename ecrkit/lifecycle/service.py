@@ -10,10 +10,12 @@ import attrs
 
 from ecrkit.deployments.in_use import InUse
 from ecrkit.errors import Conflict, InvalidInput, NotFound, PlanOutdated, WaitExpired, WaitFailed
+from ecrkit.events import Event
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.plan import Plan, protected_digests
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.preview import POLL_SECONDS, Comparison, WaitState, compare, step
+from ecrkit.lifecycle.rollout import RollOut
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import simulate
 from ecrkit.ports import Clock, ImageSource, LifecyclePolicyStore, ManifestSource, OnProgress
@@ -206,6 +208,27 @@ class LifecycleService:
             )
         self.policies.put_lifecycle_policy(plan.repository, plan.policy_text)
         return run
+
+    def advance(
+        self, roll_out: RollOut, *, events: Iterable[Event] = (), on_progress: OnProgress | None = None
+    ) -> RollOut:
+        """Return a staged roll-out after its next step; save what comes back, and call again later.
+
+        When it is `ready`, the policies of the wave at hand are put as `apply` does. When it is `waiting`, the
+        repositories of the wave are read again: once ECR has run each policy and removed what was foreseen and nothing
+        else, the next wave is ready. Something unforeseen, a plan that no longer holds, or 48 hours without the
+        removals stop it; a stopped or finished roll-out comes back as it is. Images that came of age since, or that
+        newer pushes moved beyond a count, are no surprise.
+
+        Args:
+            roll_out: from `ecrkit.lifecycle.begin`, or as it was saved.
+            events: deletion events and CloudTrail's records of the time since the wave was put, as far as there are
+                any; they tell of images that were pushed again meanwhile.
+            on_progress: called after each repository.
+        """
+        from ecrkit.lifecycle.advancing import advance
+
+        return advance(self, roll_out, events=events, on_progress=on_progress)
 
     def _policy_changes(self, plan: Plan) -> list[str]:
         if not plan.checks_replaced:
