@@ -23,6 +23,7 @@ from ecrkit.lifecycle.plan import Plan
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.preview import Comparison, Difference, compare
 from ecrkit.lifecycle.propose import Candidate, Proposal, RuleReason, propose
+from ecrkit.lifecycle.protection import Protection, Shield, protections
 from ecrkit.lifecycle.pushes import Backtest, PushGroup, PushModel, fit_pushes
 from ecrkit.lifecycle.rollout import RollOut, begin
 from ecrkit.lifecycle.rules import Rule
@@ -60,6 +61,7 @@ __all__ = [
     "Plan",
     "PolicyDiff",
     "Proposal",
+    "Protection",
     "PushGroup",
     "PushModel",
     "QuotaDate",
@@ -69,6 +71,7 @@ __all__ = [
     "Rule",
     "RuleReason",
     "Run",
+    "Shield",
     "Stuck",
     "Timeline",
     "aftermath",
@@ -90,6 +93,7 @@ __all__ = [
     "must_stay",
     "propose",
     "protect",
+    "protections",
     "simulate",
     "timeline",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import attrs
@@ -18,8 +18,10 @@ from ecrkit.lifecycle.glob import compile_glob
 from ecrkit.lifecycle.pushes import COMMIT, NUMBER
 from ecrkit.records import Image
 
-__all__ = ["Family", "Goal", "families_of", "must_stay", "newest_key", "pushed_of"]
+__all__ = ["PROTECTED", "Family", "Goal", "families_of", "must_stay", "newest_key", "pushed_of", "with_tags"]
 
+PROTECTED: Final = "in-use-"
+"""How the tags begin that protect images in use."""
 _TEMPORARY: Final = re.compile(r"(?:pr|dev|feature|feat|test|tmp|snapshot|preview|nightly|ci|build)(?:[-_.]|\*)")
 
 
@@ -184,3 +186,11 @@ def pushed_of(image: Image) -> dt.datetime:
 def newest_key(image: Image) -> tuple[dt.datetime, str]:
     """Return what sorts images by age as ECR ranks them: of equal times the greater digest is newer."""
     return pushed_of(image), image.digest
+
+
+def with_tags(inventory: Inventory, tags: Mapping[str, str]) -> Inventory:
+    """Return the inventory as it is when these images, by digest, have got one tag more each."""
+    if not tags:
+        return inventory
+    images = (attrs.evolve(i, tags=(*i.tags, tags[i.digest])) if i.digest in tags else i for i in inventory)
+    return attrs.evolve(inventory, images=tuple(images))

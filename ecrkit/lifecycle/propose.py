@@ -26,7 +26,7 @@ from ecrkit.images.storage import ByteRange, stored_bytes
 from ecrkit.lifecycle.builder import Part, build, expire_older_than, expire_untagged, keep_last, protect
 from ecrkit.lifecycle.diff import PolicyDiff, diff
 from ecrkit.lifecycle.glob import compile_glob
-from ecrkit.lifecycle.goal import Family, Goal, families_of, must_stay, newest_key, pushed_of
+from ecrkit.lifecycle.goal import PROTECTED, Family, Goal, families_of, must_stay, newest_key, pushed_of, with_tags
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import simulate
@@ -162,7 +162,7 @@ def propose(
     chosen = families_of(inventory) if families is None else tuple(families)
     must = must_stay(inventory, goal, now=now, families=chosen, in_use=in_use)
     tags = _protective_tags(inventory, goal, must, now)
-    tagged = _with_tags(inventory, tags)
+    tagged = with_tags(inventory, tags)
     draft = _Draft(tagged, goal, now=now, families=chosen, must=must, needs_tags=bool(tags))
     tried = [draft.attempt(name, choice) for name, choice in draft.choices()]
     valid = [a for a in tried if a.run is not None and not a.loses]
@@ -194,7 +194,7 @@ def _protective_tags(
     """Return tags for untagged images that no rule could keep; what an index holds needs none."""
     edge = now - dt.timedelta(days=max(goal.untagged_days, goal.keep_days))
     return {
-        image.digest: f"{_PROTECTED}{image.digest[7:19]}"
+        image.digest: f"{PROTECTED}{image.digest[7:19]}"
         for image in inventory
         if image.digest in must
         and image.status == "ACTIVE"
@@ -202,16 +202,6 @@ def _protective_tags(
         and pushed_of(image) < edge
         and not inventory.parents_of(image.digest)
     }
-
-
-def _with_tags(inventory: Inventory, tags: Mapping[str, str]) -> Inventory:
-    if not tags:
-        return inventory
-    images = (attrs.evolve(i, tags=(tags[i.digest],)) if i.digest in tags else i for i in inventory)
-    return attrs.evolve(inventory, images=tuple(images))
-
-
-_PROTECTED: Final = "in-use-"
 
 
 @attrs.frozen(eq=False)
@@ -261,7 +251,7 @@ class _Draft:
         patterns = list(dict.fromkeys(goal.never_delete))
         shields = [(protect(patterns=[p]), f"tags like {p} are never deleted") for p in patterns]
         if needs_tags:
-            shields.append((protect(patterns=[f"{_PROTECTED}*"]), "untagged images in use, tagged to be kept"))
+            shields.append((protect(patterns=[f"{PROTECTED}*"]), "untagged images in use, tagged to be kept"))
         self._shields: list[tuple[Part, str]] = shields
         self._families = [self._measured(f) for f in families if f.pattern not in patterns]
         days = max(goal.untagged_days, goal.keep_days)
