@@ -10,13 +10,14 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ecrkit.aws.ecr import EcrGateway
 from ecrkit.aws.workers import Workers
 from ecrkit.client.connection import Connection
-from ecrkit.errors import InvalidInput
+from ecrkit.errors import EcrkitError, InvalidInput
 from ecrkit.ports import InspectorSource
 from ecrkit.refs import partition_of_region
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ecrkit.auth.service import AuthService
     from ecrkit.auth.tokens import Token, TokenScope
     from ecrkit.lifecycle.service import LifecycleService
+    from ecrkit.replication.configuration import Destination
+    from ecrkit.replication.service import ReplicationService
     from ecrkit.scanning.archive import Archive, Layout, ObjectStore, Retention
     from ecrkit.scanning.service import ScanningService
 
@@ -110,6 +113,44 @@ class Registry(Connection):
         if self._engine is not None:
             return self.registry_id or self._account or self._engine.account
         return self.registry_id or self._own_account()
+
+    @cached_property
+    def replication(self) -> ReplicationService:
+        """Replication: rules planned, covered and applied, images waited for, Regions compared, failovers checked.
+
+        Other Regions and accounts are read with this registry's credentials; `replication.with_registries` takes
+        others, such as those of an assumed role.
+        """
+        from ecrkit.client.replication import documents
+        from ecrkit.replication.service import ReplicationService
+
+        return ReplicationService(
+            source=self._gateway,
+            clock=self._clock,
+            fan_out=Workers(self._session.workers),
+            where=self._place,
+            registries=self._gateway_in,
+            allows=self._destination_allows,
+            documents=documents,
+        )
+
+    def _place(self) -> Destination:
+        from ecrkit.replication.configuration import Destination
+
+        return Destination(self.region, self._whose())
+
+    def _gateway_in(self, account: str, region: str) -> EcrGateway:
+        own = account == self._whose()
+        return self.in_region(region, account=None if own else account).gateway
+
+    def _destination_allows(self, destination: Destination) -> Callable[[str, str], bool | None] | None:
+        from ecrkit.client.replication import policy_allows
+
+        try:
+            text = self._gateway_in(destination.account, destination.region).registry_policy()
+        except EcrkitError:
+            return None  # ECR tells a registry's policy to its own account only
+        return policy_allows(self._place(), destination, text)
 
     @cached_property
     def inspector(self) -> InspectorSource:
