@@ -4,14 +4,28 @@ from ecrkit.deployments.ecs import uses_of_task, uses_of_task_definition
 from ecrkit.deployments.functions import uses_of_function
 from ecrkit.deployments.in_use import Gap, InUse, RepositoryUse, Use, Workload
 from ecrkit.deployments.pods import from_pods, workload_of
+from ecrkit.deployments.signs import (
+    SCANNERS,
+    named_in_folder,
+    named_in_text,
+    pulled_since,
+    rested_on,
+    seen_by_inspector,
+)
 
 __all__ = [
+    "SCANNERS",
     "Gap",
     "InUse",
     "RepositoryUse",
     "Use",
     "Workload",
     "from_pods",
+    "named_in_folder",
+    "named_in_text",
+    "pulled_since",
+    "rested_on",
+    "seen_by_inspector",
     "uses_of_function",
     "uses_of_task",
     "uses_of_task_definition",

@@ -8,6 +8,7 @@ or labels of those names in the config, say it in words; words are checked again
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Final, Literal
 
 import attrs
@@ -104,6 +105,18 @@ class BaseReport(Record):
     def outdated(self) -> tuple[BaseUse, ...]:
         """The uses whose base has moved, is gone or lost its tag."""
         return tuple(use for use in self.uses if use.outdated)
+
+    def of(self, repository: str, digest: str) -> tuple[BaseUse, ...]:
+        """Return what an image rests on, or each platform of an index; nothing when the report does not know it."""
+        return self._by_image.get((repository, digest), ())
+
+    @cached_property
+    def _by_image(self) -> Mapping[tuple[str, str], tuple[BaseUse, ...]]:
+        found: dict[tuple[str, str], list[BaseUse]] = {}
+        for use in self.uses:
+            for place in (use.image, *self._parents.get(use.image, ())):
+                found.setdefault((place.repository, place.digest), []).append(use)
+        return {key: tuple(uses) for key, uses in found.items()}
 
     def resting_on(self, repository: str, digest: str | None = None) -> tuple[BaseUse, ...]:
         """Return the images that rest directly on an image, on a platform of an index, or on any of a repository."""

@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 
 import attrs
 
+from ecrkit._internal.globs import matches
 from ecrkit.errors import InvalidInput
-from ecrkit.scanning._glob import matches
 from ecrkit.scanning.findings import Finding, ScanReport
 from ecrkit.scanning.severity import SEVERITIES, SeverityPolicy, severity_rank
 from ecrkit.scanning.waiting import readiness

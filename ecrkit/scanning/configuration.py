@@ -12,11 +12,11 @@ from typing import Any, Final, Literal, Self
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.globs import matches
 from ecrkit._internal.jsonio import Record, canonical_json
 from ecrkit.errors import InvalidPolicy, PlanOutdated, PlanRefused, Problem
 from ecrkit.ports import ScanningConfigurationStore
 from ecrkit.scanning._documents import Checker
-from ecrkit.scanning._glob import matches
 
 __all__ = [
     "Coverage",

@@ -12,11 +12,11 @@ from typing import Any, Final, Self
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.globs import matches_any
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import UTC, require_aware
 from ecrkit.errors import InvalidPolicy, Problem
 from ecrkit.scanning._documents import Checker, document, load_text
-from ecrkit.scanning._glob import matches_any
 from ecrkit.scanning.findings import Finding, Package, ScanReport
 
 __all__ = ["Exemption", "ExemptionReport", "ExemptionUse", "Exemptions", "renewals"]

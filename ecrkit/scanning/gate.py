@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from ecrkit._internal.globs import matches, matches_any
 from ecrkit._internal.times import require_aware
 from ecrkit.errors import InvalidPolicy, Problem
-from ecrkit.scanning._glob import matches, matches_any
 from ecrkit.scanning.conditions import View
 from ecrkit.scanning.exemptions import ExemptionMatcher, ExemptionReport, Exemptions
 from ecrkit.scanning.findings import Finding, ScanReport

@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
+from ecrkit._internal.globs import matches_any
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import UTC, require_aware
 from ecrkit.errors import InvalidInput
-from ecrkit.scanning._glob import matches_any
 from ecrkit.scanning.archive.audit import (
     Deadline,
     Remediation,

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from ecrkit._internal.globs import matches
 from ecrkit.errors import InvalidPolicy
 from ecrkit.scanning import Exemption, Exemptions, Finding, Gate, ImageScan, Verdict, count_limit, renewals
-from ecrkit.scanning._glob import matches
 from tests.unit.scanning.build import NOW, OTHER, finding, package, report
 
 LATER = dt.date(2026, 12, 31)
