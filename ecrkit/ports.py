@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import attrs
 
 from ecrkit.errors import AwsCallFailed
-from ecrkit.records import Image, LifecyclePolicyText, LifecyclePreview, Progress, RawManifest, Repository
+from ecrkit.records import Image, LifecyclePolicyText, LifecyclePreview, Progress, RawManifest, Repository, StorageClass
 
 __all__ = [
     "Clock",
@@ -26,7 +26,9 @@ __all__ = [
     "OnProgress",
     "RepositorySource",
     "ResourcePolicyStore",
+    "ResourceTagSource",
     "ScanningConfigurationStore",
+    "StorageClassStore",
     "TagSource",
 ]
 
@@ -116,6 +118,22 @@ class ManifestSource(Protocol):
 
     def manifests(self, repository: str, digests: Iterable[str]) -> Mapping[str, RawManifest]:
         """Return the manifests by digest. A digest that could not be read is absent from the answer."""
+        ...
+
+
+class StorageClassStore(Protocol):
+    """Archives and restores images."""
+
+    def update_storage_class(self, repository: str, digest: str, to: StorageClass) -> str:
+        """Move the image to the storage class; return its status then (UpdateImageStorageClass)."""
+        ...
+
+
+class ResourceTagSource(Protocol):
+    """Where the resource tags of repositories come from."""
+
+    def tags_of(self, arn: str) -> Mapping[str, str]:
+        """Return the resource tags (ListTagsForResource)."""
         ...
 
 

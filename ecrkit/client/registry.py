@@ -47,13 +47,22 @@ class Registry(Connection):
 
     @cached_property
     def lifecycle(self) -> LifecycleService:
-        """Lifecycle policies: dry run, ECR's own preview, comparison, plan and apply.
+        """Lifecycle policies: dry run, ECR's own preview, comparison, plan and apply; for one repository and for all.
 
         A dry run reads the manifests of indexes; `inventory` says what that may mean.
         """
         from ecrkit.lifecycle.service import LifecycleService
 
-        return LifecycleService(self._gateway, self._gateway, self._gateway, self._clock)
+        return LifecycleService(
+            self._gateway,
+            self._gateway,
+            self._gateway,
+            self._clock,
+            repositories=self._gateway,
+            resource_tags=self._gateway,
+            storage=self._gateway,
+            fan_out=Workers(self._session.workers),
+        )
 
     @cached_property
     def scanning(self) -> ScanningService:

@@ -2,6 +2,7 @@
 
 from ecrkit.lifecycle import expect
 from ecrkit.lifecycle.aftermath import Aftermath, Removal, Stuck, aftermath
+from ecrkit.lifecycle.archive import ArchiveOption, ArchiveStrategy, StoragePrices, archive_strategy
 from ecrkit.lifecycle.builder import (
     Part,
     archive_unpulled,
@@ -18,6 +19,7 @@ from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun, GroupTotal, 
 from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, QuotaDate, forecast
 from ecrkit.lifecycle.goal import Family, Goal, families_of, must_stay
 from ecrkit.lifecycle.lint import Advice, lint
+from ecrkit.lifecycle.live import FleetPlans, Restored
 from ecrkit.lifecycle.outcome import Outcome
 from ecrkit.lifecycle.plan import Plan
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
@@ -25,6 +27,7 @@ from ecrkit.lifecycle.preview import Comparison, Difference, compare
 from ecrkit.lifecycle.propose import Candidate, Proposal, RuleReason, propose
 from ecrkit.lifecycle.protection import Protection, Shield, protections
 from ecrkit.lifecycle.pushes import Backtest, PushGroup, PushModel, fit_pushes
+from ecrkit.lifecycle.restore import RestorePlan, restore_plan
 from ecrkit.lifecycle.rollout import RollOut, begin
 from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run
@@ -35,6 +38,8 @@ from ecrkit.lifecycle.timeline import Departure, Timeline, timeline
 __all__ = [
     "Advice",
     "Aftermath",
+    "ArchiveOption",
+    "ArchiveStrategy",
     "Assignment",
     "Backtest",
     "Candidate",
@@ -47,6 +52,7 @@ __all__ = [
     "Family",
     "FateChange",
     "FleetItem",
+    "FleetPlans",
     "FleetRun",
     "Forecast",
     "ForecastWeek",
@@ -67,14 +73,18 @@ __all__ = [
     "QuotaDate",
     "Removal",
     "RepositoryRun",
+    "RestorePlan",
+    "Restored",
     "RollOut",
     "Rule",
     "RuleReason",
     "Run",
     "Shield",
+    "StoragePrices",
     "Stuck",
     "Timeline",
     "aftermath",
+    "archive_strategy",
     "archive_unpulled",
     "begin",
     "build",
@@ -94,6 +104,7 @@ __all__ = [
     "propose",
     "protect",
     "protections",
+    "restore_plan",
     "simulate",
     "timeline",
 ]

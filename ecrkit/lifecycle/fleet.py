@@ -44,7 +44,7 @@ class FleetItem:
     """One repository, as the fleet functions take it.
 
     `inventory` is None when it could not be read. `live_policy` is its text, None when there is none; `policy_known` is
-    False when nobody could tell.
+    False when nobody could tell, as is `tags_known` for the resource tags.
     """
 
     repository: str
@@ -52,6 +52,7 @@ class FleetItem:
     live_policy: str | None = None
     policy_known: bool = True
     tags: Mapping[str, str] = attrs.field(factory=dict)
+    tags_known: bool = True
 
 
 Loader = Callable[[], Iterable[FleetItem]]
@@ -392,9 +393,12 @@ def _rows(
         live, fault = _live(item)
         policy = live if wanted is None else wanted.policy_for(item.repository, item.tags)
         drift = _drift(item, live, fault, policy)
-        if item.inventory is None:
+        by_tags = not item.tags_known and wanted is not None and bool(wanted.tags)
+        if item.inventory is None or by_tags:
+            what = "resource tags" if item.inventory is not None else "images"
             yield RepositoryRun(
-                repository=item.repository, group=named, drift=drift, gap="its images could not be read",
+                repository=item.repository, group=named, drift="unknown" if by_tags else drift,
+                gap=f"its {what} could not be read",
                 live="broken" if fault else "none" if item.policy_known and live is None else "unknown",
             )  # fmt: skip
             continue

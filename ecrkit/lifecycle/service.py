@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from typing import Any
 
 import attrs
@@ -12,13 +13,26 @@ from ecrkit.deployments.in_use import InUse
 from ecrkit.errors import Conflict, InvalidInput, NotFound, PlanOutdated, WaitExpired, WaitFailed
 from ecrkit.events import Event
 from ecrkit.images.inventory import Inventory
+from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun
+from ecrkit.lifecycle.live import FleetPlans, Names, Restored
 from ecrkit.lifecycle.plan import Plan, protected_digests
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.preview import POLL_SECONDS, Comparison, WaitState, compare, step
+from ecrkit.lifecycle.restore import RestorePlan
 from ecrkit.lifecycle.rollout import RollOut
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import simulate
-from ecrkit.ports import Clock, ImageSource, LifecyclePolicyStore, ManifestSource, OnProgress
+from ecrkit.ports import (
+    Clock,
+    FanOut,
+    ImageSource,
+    LifecyclePolicyStore,
+    ManifestSource,
+    OnProgress,
+    RepositorySource,
+    ResourceTagSource,
+    StorageClassStore,
+)
 from ecrkit.records import LifecyclePreview, Progress
 
 __all__ = ["LifecycleService"]
@@ -35,12 +49,17 @@ class LifecycleService:
     """Dry runs, previews and plans of lifecycle policies on live repositories.
 
     Without a manifest source the children of indexes stay unknown, and the outcomes that depend on them uncertain.
+    The fleet functions need a source of repositories, and restoring needs a store of storage classes.
     """
 
     images: ImageSource
     manifests: ManifestSource | None
     policies: LifecyclePolicyStore
     clock: Clock
+    repositories: RepositorySource | None = attrs.field(default=None, kw_only=True)
+    resource_tags: ResourceTagSource | None = attrs.field(default=None, kw_only=True)
+    storage: StorageClassStore | None = attrs.field(default=None, kw_only=True)
+    fan_out: FanOut | None = attrs.field(default=None, kw_only=True)
 
     def policy(self, repository: str) -> LifecyclePolicy | None:
         """Return the live policy, or None when the repository has none.
@@ -229,6 +248,86 @@ class LifecycleService:
         from ecrkit.lifecycle.advancing import advance
 
         return advance(self, roll_out, events=events, on_progress=on_progress)
+
+    # ---- many repositories
+
+    def fleet_items(
+        self,
+        names: Names = None,
+        *,
+        resource_tags: bool = False,
+        exact_bytes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Iterator[FleetItem]:
+        """Yield every repository of the registry with its images and live policy, several read at a time.
+
+        A repository that cannot be read has None for its inventory; a policy that cannot be read is not known.
+
+        Args:
+            names: a name pattern, names, or None for all.
+            resource_tags: read the resource tags too, one call each.
+            exact_bytes: read every manifest, as `inventory` says.
+            on_progress: called after each repository.
+
+        Raises:
+            NotFound: a name has no repository; after the others.
+        """
+        from ecrkit.lifecycle.live import fleet_items
+
+        return fleet_items(self, names, resource_tags=resource_tags, exact_bytes=exact_bytes, on_progress=on_progress)
+
+    def fleet_run(
+        self,
+        wanted: Assignment | AnyPolicy | None = None,
+        names: Names = None,
+        *,
+        in_use: InUse | None = None,
+        group: str | Callable[[str, Mapping[str, str]], str] = "",
+        executor: Executor | None = None,
+        exact_bytes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> FleetRun:
+        """Return what the wanted policies (default: the live ones) would do to every repository; reads, never writes.
+
+        See `ecrkit.lifecycle.fleet_run`. Resource tags are read when `group` or the assignment looks at them.
+        """
+        from ecrkit.lifecycle.fleet import fleet_run
+
+        tagged = bool(group) or (isinstance(wanted, Assignment) and bool(wanted.tags))
+        items = self.fleet_items(names, resource_tags=tagged, exact_bytes=exact_bytes)
+        return fleet_run(
+            wanted, items, now=self.clock.now(), in_use=in_use, group=group, executor=executor, on_progress=on_progress
+        )
+
+    def fleet_plans(
+        self,
+        wanted: Assignment | AnyPolicy,
+        names: Names = None,
+        *,
+        in_use: InUse | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> FleetPlans:
+        """Return a plan for each repository whose live policy is not the wanted one, for `begin` and `advance`.
+
+        A repository for which no plan can be made, because a running image would go for example, is named with the
+        reason; the others are planned all the same.
+        """
+        from ecrkit.lifecycle.live import fleet_plans
+
+        assigned = wanted if isinstance(wanted, Assignment) else Assignment(default=_parsed(wanted))
+        return fleet_plans(self, assigned, names, in_use=in_use, on_progress=on_progress)
+
+    def restore(self, plan: RestorePlan, *, on_progress: OnProgress | None = None) -> Restored:
+        """Restore the images of a plan from `restore_plan`, children before their index.
+
+        Reads the repository again first. ECR charges what is retrieved.
+
+        Raises:
+            PlanOutdated: an image of the plan is not archived any more; nothing was restored.
+        """
+        from ecrkit.lifecycle.live import restore
+
+        return restore(self, plan, on_progress)
 
     def _policy_changes(self, plan: Plan) -> list[str]:
         if not plan.checks_replaced:
