@@ -28,9 +28,12 @@ class TheWaiter(RuleBasedStateMachine):
 
     @initialize(
         tagged=st.booleans(), index=st.booleans(), covered=st.sampled_from([True, False, None]),
-        timeout=st.integers(0, 400), readable=st.sampled_from(["answer", "denied", "unsupported", "error"]),
+        timeout=st.integers(0, 400), readable=st.sampled_from(["answer", "answer", "denied", "unsupported", "error"]),
+        text=st.sampled_from([None, "IN_PROGRESS", "COMPLETE", "NEW_STATUS"]),
+        digests=st.sets(st.sampled_from([IMAGE, CHILD])), tag=st.sampled_from(["", IMAGE, OTHER]),
+        immutable=st.booleans(),
     )  # fmt: skip
-    def begin(self, tagged, index, covered, timeout, readable):
+    def begin(self, tagged, index, covered, timeout, readable, text, digests, tag, immutable):
         parts = [Part(digest=IMAGE), *([Part(digest=CHILD, kind="child")] if index else [])]
         self.now = 1000.0
         self.end = self.now + timeout
@@ -39,10 +42,9 @@ class TheWaiter(RuleBasedStateMachine):
             patience=min(15.0, timeout), covered=covered, due=self.now,
         )  # fmt: skip
         self.readable = readable
-        self.status: tuple[str | None, str | None] = (None, None)
-        self.present: frozenset[str] = frozenset()
-        self.tag = ""
-        self.immutable = False
+        self.status: tuple[str | None, str | None] = (text, None)
+        self.present: frozenset[str] = frozenset(digests)
+        self.tag, self.immutable = tag, immutable
         self.barred = False
         self.seen: list[tuple[float, Seen]] = []
         self.after_the_end = 0
