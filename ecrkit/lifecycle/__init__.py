@@ -1,6 +1,6 @@
 """Lifecycle policies: read and checked as ECR does, run dry on an inventory, explained, planned, applied."""
 
-from ecrkit.lifecycle import expect
+from ecrkit.lifecycle import expect, templates
 from ecrkit.lifecycle.aftermath import Aftermath, Removal, Stuck, aftermath
 from ecrkit.lifecycle.archive import ArchiveOption, ArchiveStrategy, StoragePrices, archive_strategy
 from ecrkit.lifecycle.builder import (
@@ -106,5 +106,6 @@ __all__ = [
     "protections",
     "restore_plan",
     "simulate",
+    "templates",
     "timeline",
 ]

@@ -118,8 +118,8 @@ def must_stay(
 ) -> dict[str, tuple[str, ...]]:
     """Return every image that the goal keeps, with the reasons; archived ones only where they are in use.
 
-    What the indexes among them hold stays with them and is not listed for their sake; an index that holds an untagged
-    image which must stay is.
+    Signatures, SBOMs and attestations stay with their image. What the indexes among them hold stays with them and is
+    not listed for their sake; an index that holds an untagged image which must stay is.
     """
     now = require_aware(now, "now")
     found: dict[str, dict[str, None]] = {}
@@ -163,6 +163,13 @@ def must_stay(
             keep(image, f"untagged for no more than {goal.untagged_days} days")
     for digest in list(found):
         _keep_holders(inventory, digest, keep)
+    waiting = list(found)
+    while waiting:
+        subject = waiting.pop()
+        for referrer in inventory.referrers_of(subject):
+            if referrer.digest not in found:
+                waiting.append(referrer.digest)
+            keep(referrer, f"refers to {subject[:19]}, which must stay")
     return {digest: tuple(reasons) for digest, reasons in found.items()}
 
 

@@ -180,7 +180,7 @@ def propose(
         candidates=tuple(
             Candidate(name=a.name, rules=len(a.parts), left=a.left, loses=len(a.loses), chosen=a is best) for a in tried
         ),
-        warnings=tuple(_warnings(inventory, goal, chosen, in_use)),
+        warnings=tuple(_warnings(inventory, goal, chosen, in_use, referrers_at_risk(inventory, must))),
     )  # fmt: skip
 
 
@@ -201,6 +201,7 @@ def _protective_tags(
         and not image.tags
         and pushed_of(image) < edge
         and not inventory.parents_of(image.digest)
+        and inventory.subject_of(image.digest) is None
     }
 
 
@@ -234,6 +235,11 @@ class _Family:
         return max(self.base, self.needs[protected][0] if protected < len(self.needs) else 0)
 
 
+def referrers_at_risk(inventory: Inventory, must: Iterable[str]) -> int:
+    """Return how many untagged referrers must stay: a rule for untagged images would take them by their own age."""
+    return sum(1 for d in must if not inventory[d].tags and inventory.subject_of(d) is not None)
+
+
 class _Draft:
     """The candidates for one goal on one inventory."""
 
@@ -255,7 +261,10 @@ class _Draft:
         self._shields: list[tuple[Part, str]] = shields
         self._families = [self._measured(f) for f in families if f.pattern not in patterns]
         days = max(goal.untagged_days, goal.keep_days)
-        self._last = (expire_untagged(after_days=days), f"untagged images are of no use after {days} days")
+        # A referrer is an untagged image like any other: the rule would take it while its image stays.
+        self._last: list[tuple[Part, str]] = []
+        if not referrers_at_risk(inventory, must):
+            self._last.append((expire_untagged(after_days=days), f"untagged images are of no use after {days} days"))
 
     def _measured(self, family: Family) -> _Family:
         match = compile_glob(family.pattern)
@@ -288,7 +297,7 @@ class _Draft:
 
     def _spared(self, beyond: Sequence[int]) -> Sequence[int]:
         """Return the choice that spares the most bytes with the rules that are left."""
-        room = MOST_RULES - len(self._shields) - len(self._families) - 1
+        room = MOST_RULES - len(self._shields) - len(self._families) - len(self._last)
         best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
         for family, most in zip(self._families, beyond, strict=True):
             costs = [(k, family.spared(family.limit(k))) for k in range(most + 1)]
@@ -312,7 +321,7 @@ class _Draft:
                 singles[image.tags[0]] = f"{'; '.join(self._must[image.digest])}"
             rules.append(self._rule(measured, measured.limit(protected)))
         exact = [(protect(patterns=[tag]), why) for tag, why in singles.items()]
-        parts = [*self._shields, *exact, *rules, self._last]
+        parts = [*self._shields, *exact, *rules, *self._last]
         try:
             policy = build(*(part for part, _ in parts))
         except LifecyclePolicyError as fault:
@@ -348,6 +357,8 @@ def _reasons(run: Run, whys: Sequence[str]) -> tuple[RuleReason, ...]:
 def _why_none(tried: Sequence[_Attempt], inventory: Inventory) -> list[str]:
     found: dict[str, None] = {}
     for attempt in tried:
+        if not attempt.parts:
+            return ["no rule would take anything that may go: there is no family of tags, and untagged referrers stay"]
         if attempt.run is None:
             found[f"{attempt.name}: needs {len(attempt.parts)} rules, ECR takes {MOST_RULES}: {attempt.fault}"] = None
         for digest in attempt.loses[:5]:
@@ -377,12 +388,20 @@ def _over_budget(best: _Attempt, goal: Goal, inventory: Inventory, must: Mapping
 def _part_of_goal(reason: str) -> str:
     starts = {
         "in use": "in_use", "tags like": "never_delete", "pushed within": "keep_days", "one of": "keep_releases",
-        "holds": "in_use", "a step": "rollback_depth", "untagged": "untagged_days",
+        "holds": "in_use", "refers": "referrers", "a step": "rollback_depth", "untagged": "untagged_days",
     }  # fmt: skip
     return next((part for start, part in starts.items() if reason.startswith(start)), "temporary_days")
 
 
-def _warnings(inventory: Inventory, goal: Goal, families: Sequence[Family], in_use: InUse | None) -> Iterable[str]:
+def _warnings(
+    inventory: Inventory, goal: Goal, families: Sequence[Family], in_use: InUse | None, referrers: int
+) -> Iterable[str]:
+    if referrers:
+        held = counted(referrers, "untagged referrer", "untagged referrers")
+        yield (
+            f"untagged images: {held} (signatures, SBOMs) of images that stay would be taken by a rule for untagged "
+            "images; so there is none, and untagged images that nobody needs stay too"
+        )
     if goal.keep_days and any(f.kind == "release" for f in families):
         yield (
             f"keep_days for releases: ECR counts them, so a burst of more than the count within {goal.keep_days} days "

@@ -12,6 +12,7 @@ from ecrkit.deployments import Gap, InUse, Use, Workload
 from ecrkit.errors import InvalidInput, PlanRefused
 from ecrkit.images import Inventory
 from ecrkit.lifecycle import Family, Goal, build, families_of, keep_last, must_stay, propose, simulate
+from ecrkit.lifecycle.goal import with_tags
 from ecrkit.records import Image
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
@@ -197,6 +198,30 @@ class TestProposals:
         assert "<table>" in found._repr_html_()
 
 
+class TestSignatures:
+    """A rule for untagged images would take the signatures of images that stay."""
+
+    SIGNED = (*RELEASES, *(image(100 + n, days=100 - n, subject_digest=digest(n)) for n in range(40)))
+
+    def test_they_stay_with_their_image_and_go_with_it(self):
+        found = propose(repository([*self.SIGNED, image(200, days=50)]), Goal(keep_releases=5), now=NOW)
+        assert str(found.policy) == "rule 1: expire images tagged v*.* beyond the newest 5"
+        assert set(found.run.cascaded) == {digest(100 + n) for n in range(35)}
+        assert {digest(100 + n) for n in range(35, 40)} <= set(found.run.kept)
+        assert found.must_stay[digest(139)] == (f"refers to {digest(39)[:19]}, which must stay",)
+        assert "5 untagged referrers" in found.warnings[0]
+
+    def test_tagged_ones_need_no_such_care(self):
+        tagged = image(100, "sha256-" + "0" * 64 + ".sig", days=1, subject_digest=digest(39))
+        found = propose(repository([*RELEASES, tagged]), Goal(keep_releases=5), now=NOW)
+        assert "untagged" in str(found.policy)
+
+    def test_nothing_that_a_rule_could_take(self):
+        images = [image(1, "latest"), image(2, subject_digest=digest(1))]
+        with pytest.raises(PlanRefused, match="no rule would take anything"):
+            propose(repository(images), Goal(keep_days=2), now=NOW)
+
+
 class TestGoalsThatContradictThemselves:
     def test_a_budget_that_what_must_stay_exceeds(self):
         with pytest.raises(PlanRefused) as caught:
@@ -267,19 +292,26 @@ def test_whatever_the_inventory_nothing_that_must_stay_goes(listed, releases, da
         is_index = holds and n > 1
         if is_index:
             children[digest(n)] = [digest(data.draw(st.integers(0, n - 1)))]
-        images.append(image(n, *sorted(named), days=age / 7, manifest_media_type=INDEX if is_index else None))
+        subject = digest(data.draw(st.integers(0, n - 1))) if n and data.draw(st.integers(0, 3)) == 0 else None
+        kind = INDEX if is_index else None
+        images.append(image(n, *sorted(named), days=age / 7, manifest_media_type=kind, subject_digest=subject))
     inventory = repository(images, children=children)
     used = data.draw(st.sets(st.sampled_from(range(max(len(images), 1))), max_size=4)) if images else set()
     uses = running(*(f"@{digest(n)}" for n in used))
     goal = Goal(keep_releases=releases, temporary_days=days, keep_days=young, rollback_depth=depth)
-    found = propose(inventory, goal, now=NOW, in_use=uses)
     must = must_stay(inventory, goal, now=NOW, families=families_of(inventory), in_use=uses)
+    found, conflicts = None, ()
+    try:
+        found = propose(inventory, goal, now=NOW, in_use=uses)
+    except PlanRefused as fault:
+        conflicts = fault.conflicts
+    # Never silently: an image that must stay refers to one that may go, or no rule would take anything.
+    assert all("must stay and would go" in c or "no rule would take" in c for c in conflicts)
+    if found is None:
+        assert conflicts
+        return
     assert found.must_stay == must
     # Proved again on the inventory as it is once the protective tags are put.
-    tagged = Inventory(
-        [image(int(i.digest[-4:], 16), *(i.tags or ([found.protective_tags[i.digest]] if i.digest in found.protective_tags else [])), days=(NOW - i.pushed_at) / dt.timedelta(days=1), manifest_media_type=i.manifest_media_type) for i in images],
-        repository="app", children=children,
-    )  # fmt: skip
-    run = simulate(found.policy, tagged, now=NOW)
+    run = simulate(found.policy, with_tags(inventory, found.protective_tags), now=NOW)
     assert not {*run.expired, *run.transitioned, *run.cascaded} & must.keys()
     assert {digest(n) for n in used} <= set(run.kept)
