@@ -10,9 +10,9 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecrkit.aws.ecr import EcrGateway
 from ecrkit.aws.workers import Workers
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ecrkit.access.service import AccessService
     from ecrkit.auth.service import AuthService
     from ecrkit.auth.tokens import Token, TokenScope
+    from ecrkit.deployments import InUse
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.replication.configuration import Destination
     from ecrkit.replication.service import ReplicationService
@@ -63,6 +64,51 @@ class Registry(Connection):
             storage=self._gateway,
             fan_out=Workers(self._session.workers),
         )
+
+    def in_use(
+        self,
+        *,
+        pods: Mapping[str, Any] | Iterable[Mapping[str, Any]] = (),
+        cluster: str = "",
+        ecs: bool | Iterable[str] = True,
+        functions: bool = True,
+    ) -> InUse:
+        """Return the images that run: in Pods that the caller brings, in ECS, and in Lambda functions of this Region.
+
+        Join it by `|` with those of other clusters, Regions and accounts, and with other signs of use
+        (`ecrkit.deployments`). What may not be asked is a gap of the set, never silence.
+
+        Args:
+            pods: what `kubectl get pods -A -o json` prints, parsed.
+            cluster: the name of the Pods' cluster, for people.
+            ecs: ask ECS: of all clusters, of those named, or not at all.
+            functions: ask Lambda.
+
+        Raises:
+            InvalidInput: `pods` holds none.
+
+        Example:
+            >>> from ecrkit import Registry
+            >>> pod = {"kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [
+            ...     {"name": "web", "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/web:v1"}]}}
+            >>> with Registry.local() as registry:
+            ...     registry.in_use(pods=pod, cluster="prod").repositories
+            ('team/web',)
+        """
+        from ecrkit.deployments import InUse, from_pods
+
+        found = from_pods(pods, cluster=cluster) if pods else InUse()
+        if self._engine is not None:
+            return found  # the embedded ECR has no neighbours that run anything
+        if ecs:
+            from ecrkit.aws.ecs import EcsGateway
+
+            found |= EcsGateway(self._session.caller("ecs")).in_use(None if isinstance(ecs, bool) else ecs)
+        if functions:
+            from ecrkit.aws.functions import LambdaGateway
+
+            found |= LambdaGateway(self._session.caller("lambda")).in_use()
+        return found
 
     @cached_property
     def scanning(self) -> ScanningService:
