@@ -176,7 +176,8 @@ def _after_status(state: DestinationWait, seen: Seen, now: float, drawn: float) 
 
 
 def _after_look(state: DestinationWait, seen: Seen, now: float, drawn: float) -> DestinationWait:
-    if seen.kind == "denied":
+    unnamed = state.status is None and not state.unreadable
+    if seen.kind == "denied" and not (unnamed and state.covered is False):
         return _end(state, "denied", seen.text or "the destination may not be read", now)
     if seen.kind in ("error", "unsupported"):
         return _end(state, "failed", f"the destination cannot be asked: {seen.text}", now, code=seen.kind)
@@ -196,7 +197,7 @@ def _after_look(state: DestinationWait, seen: Seen, now: float, drawn: float) ->
     if state.digest in state.present and state.tag is not None and seen.tag_immutable and other:
         held = f"{state.tag} is immutable there and names {state.tag_digest}"
         return _end(state, "tag_swallowed", f"the image has arrived without its tag: {held}", now)
-    if state.status is None and not state.unreadable:
+    if unnamed:
         if state.covered is False:
             return _end(state, "not_covered", "no rule sends the repository there", now)
         if now - state.started >= state.patience:

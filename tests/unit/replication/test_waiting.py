@@ -122,6 +122,11 @@ class TestNotCovered:
         state = run(state, look())
         assert (state.outcome, state.reason) == ("not_covered", "no rule sends the repository there")
 
+    def test_no_rule_is_the_answer_also_where_the_destination_may_not_be_read(self):
+        state = run(waiting(covered=False), status(None), Seen(asked="look", kind="denied"))
+        assert state.outcome == "not_covered"
+        assert run(waiting(), status(None), Seen(asked="look", kind="denied")).outcome == "denied"
+
     @pytest.mark.parametrize("covered", [True, None])
     def test_a_fresh_push_is_given_patience(self, covered):
         state = run(waiting(covered=covered), status(None), look(), at=114.0)
