@@ -25,6 +25,7 @@ __all__ = [
     "ImageFailure",
     "ImageId",
     "LayerState",
+    "LayerUpload",
     "LifecyclePolicyText",
     "LifecyclePreview",
     "PreviewResult",
@@ -442,6 +443,14 @@ class LayerState(Record):
     availability: str
     size: int | None = None
     media_type: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LayerUpload(Record):
+    """An upload that has begun: its identifier, and the bytes that a part is to have (ECR API, InitiateLayerUpload)."""
+
+    upload_id: str
+    part_size: int
 
 
 @attrs.frozen(kw_only=True)

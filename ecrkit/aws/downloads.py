@@ -7,8 +7,8 @@ signature or credential is sent along with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable
-from typing import Final
+from collections.abc import Generator, Iterable
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSRequest, AWSResponse
@@ -19,19 +19,28 @@ from botocore.utils import get_environ_proxies
 from ecrkit.aws.faults import classify
 from ecrkit.errors import AwsCallFailed, Denied, NotFound, Unavailable
 
-__all__ = ["Fetch", "checked", "fetch_over_http"]
+__all__ = ["Fetch", "checked", "fetch_over_http", "without_first"]
 
-Fetch = Callable[[str], Iterable[bytes]]
-"""Gives the bytes behind a URL, chunk by chunk."""
+
+
+class Fetch(Protocol):
+    """Gives the bytes behind a URL from `start` on, chunk by chunk."""
+
+    def __call__(self, url: str, start: int = 0) -> Iterable[bytes]:
+        """Return the bytes; `start` counts from 0 and lies within them."""
+        ...
+
 
 CHUNK: Final = 1024 * 1024
 _OPERATION: Final = "download"
 
 
-def fetch_over_http(url: str) -> Generator[bytes]:
+def fetch_over_http(url: str, start: int = 0) -> Generator[bytes]:
     """Yield the bytes behind a URL in chunks; proxies and certificate bundles are taken as botocore takes them.
 
-    Redirects are not followed. The connection is closed when the generator is.
+    With a `start` only the bytes from there on are asked for; from a server that sends all of them, as it may
+    (RFC 9110, section 14.2), the first ones are dropped. Redirects are not followed. The connection is closed when
+    the generator is.
 
     Raises:
         Denied: the URL has expired or is refused.
@@ -43,9 +52,11 @@ def fetch_over_http(url: str) -> Generator[bytes]:
     session = URLLib3Session(proxies=get_environ_proxies(url))
     response: AWSResponse | None = None
     try:
-        response = session.send(AWSRequest(method="GET", url=url, stream_output=True).prepare())
-        _check(response.status_code)
-        yield from response.raw.stream(CHUNK, decode_content=False)
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        response = session.send(AWSRequest(method="GET", url=url, headers=headers, stream_output=True).prepare())
+        _check(response.status_code, partial=bool(start))
+        chunks = response.raw.stream(CHUNK, decode_content=False)
+        yield from chunks if response.status_code == 206 else without_first(chunks, start)
     except BotoCoreError as error:
         # Neither the message nor the cause may be shown: botocore puts the URL into both.
         raise _broken(classify(error).code) from None
@@ -66,8 +77,21 @@ def _broken(what: str) -> Unavailable:
     return Unavailable(f"a download from ECR failed: {what}; ask for a new URL", operation=_OPERATION, code=what)
 
 
-def _check(status: int) -> None:
-    if status == 200:
+def without_first(chunks: Iterable[bytes], count: int) -> Generator[bytes]:
+    """Yield the chunks without the first `count` bytes.
+
+    Example:
+        >>> list(without_first([b"ab", b"cde", b"f"], 3))
+        [b'de', b'f']
+    """
+    for chunk in chunks:
+        if count < len(chunk):
+            yield chunk[count:] if count else chunk
+        count = max(0, count - len(chunk))
+
+
+def _check(status: int, *, partial: bool) -> None:
+    if status == 200 or (partial and status == 206):
         return
     kind: type[AwsCallFailed] = {401: Denied, 403: Denied, 404: NotFound, 410: NotFound}.get(status, Unavailable)
     said = "the URL has expired or is refused; ask for a new one" if kind is Denied else "ask for a new URL"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 from typing_extensions import override
 
@@ -28,6 +28,9 @@ __all__ = ["Connection", "WhichManifests"]
 
 WhichManifests = Literal["indexes", "all", "none"]
 """Which manifests an inventory reads."""
+
+
+_PIECE: Final = 1024 * 1024
 
 
 class Connection:
@@ -362,11 +365,14 @@ class Connection:
 
 
 def _fetch_from(engine: Engine) -> Fetch:
-    def fetch(url: str) -> Iterator[bytes]:
+    def fetch(url: str, start: int = 0) -> Iterator[bytes]:
         from ecrkit.local import ServiceFault
 
         try:
-            yield engine.fetch(url)
+            data = memoryview(engine.fetch(url))
+            # In pieces, as from a network: who copies a layer holds one part of it.
+            for first in range(start, len(data), _PIECE):
+                yield bytes(data[first : first + _PIECE])
         except ServiceFault as fault:
             kind = Denied if fault.status == 403 else NotFound
             raise kind(str(fault), operation="download", code=fault.code) from fault
