@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
+import attrs
+
 from ecrkit import Registry
 from ecrkit.aws.iam import action_for
 from ecrkit.lifecycle import LifecyclePolicy, build, keep_last
 from ecrkit.local import images as local_images
+from ecrkit.records import RawManifest
+from ecrkit.replication import ReplicationConfiguration, ReplicationService
 from ecrkit.scanning.configuration import ScanningConfiguration
 
 REPOSITORY = "team/app"
@@ -55,6 +59,14 @@ def _registry() -> Registry:
 
 def _nothing(_: Registry) -> None:
     return None
+
+
+def _replicating(registry: Registry) -> None:
+    """Let the registry replicate, and push the image again under another tag."""
+    registry.gateway.put_replication_configuration(_rules().to_api())
+    manifest = registry.gateway.manifest_of(REPOSITORY, "v1")
+    assert isinstance(manifest, RawManifest)
+    registry.gateway.put_image(REPOSITORY, manifest.text, tag="v2", media_type=manifest.media_type)
 
 
 def _keep() -> LifecyclePolicy:
@@ -123,6 +135,24 @@ _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object
         _nothing,
         lambda r, _: r.access.diagnose(FAILURE, image=_image(), probe=True),
     ),
+    "registry.replication.configuration()": (_replicating, lambda r, _: r.replication.configuration()),
+    "registry.replication.coverage()": (_replicating, lambda r, _: r.replication.coverage()),
+    "registry.replication.plan(wanted)": (_nothing, lambda r, _: r.replication.plan(_rules())),
+    "registry.replication.apply(plan)": (
+        lambda r: r.replication.plan(_rules()),
+        lambda r, plan: r.replication.apply(plan),
+    ),
+    "registry.replication.pairs()": (_replicating, lambda r, _: r.replication.pairs()),
+    "registry.replication.wait(ref)": (_replicating, lambda r, _: _steady(r).wait(f"{REPOSITORY}:v2")),
+    "registry.replication.drift(destination)": (_replicating, lambda r, _: r.replication.drift("eu-west-1")),
+    "registry.replication.failover_check(references, destination)": (
+        _replicating,
+        lambda r, _: r.replication.failover_check([TAGGED], "eu-west-1"),
+    ),
+    "registry.replication.backfills.run(destination)": (
+        _replicating,
+        lambda r, _: _steady(r).backfills.run("eu-west-1"),
+    ),
     "registry.auth.token()": (_nothing, lambda r, _: r.auth.token()),
     "registry.auth.docker_config()": (_nothing, lambda r, _: r.auth.docker_config()),
 }
@@ -130,6 +160,15 @@ _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object
 
 def _wanted() -> ScanningConfiguration:
     return ScanningConfiguration.basic(on_push=["*"])
+
+
+def _rules() -> ReplicationConfiguration:
+    return ReplicationConfiguration.to("eu-west-1", account="123456789012")
+
+
+def _steady(registry: Registry) -> ReplicationService:
+    """Return the service without jitter, so that the number of its questions is the same each time."""
+    return attrs.evolve(registry.replication, draw=lambda: 0.5)
 
 
 def _image() -> str:
