@@ -118,7 +118,7 @@ class PushGroup:
         missed = total = inside = origins = 0.0
         for origin in range(horizon_weeks, len(counts) - _LEAST_TRAINING + 1):
             training, actual = counts[origin:], sum(counts[origin - horizon_weeks : origin])
-            sums = sorted(sum(drawn.choices(training, k=horizon_weeks)) for _ in range(draws))
+            sums = sorted(sum(_twice_drawn(training, horizon_weeks, drawn)) for _ in range(draws))
             low, high = quantile(sums, (1 - level) / 2), quantile(sums, (1 + level) / 2)
             missed += abs(horizon_weeks * sum(training) / len(training) - actual)
             total += actual
@@ -130,6 +130,14 @@ class PushGroup:
             horizon_weeks=horizon_weeks, origins=int(origins), level=level, coverage=inside / origins,
             relative_error=missed / total if total else (0.0 if not missed else float("inf")),
         )  # fmt: skip
+
+
+def _twice_drawn(history: Sequence[int], count: int, drawn: random.Random) -> list[int]:
+    """Return so many draws from a history that is itself drawn from the one that happened.
+
+    A few weeks are one of the histories that could have happened; drawing from them alone makes intervals too narrow.
+    """
+    return drawn.choices(drawn.choices(history, k=len(history)), k=count)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -159,17 +167,18 @@ class PushModel:
         return sum(group.per_week for group in self.groups)
 
     def draw(self, weeks: int, drawn: random.Random) -> list[list[tuple[Push, dt.timedelta]]]:
-        """Return for each week to come pushes of the past, each with the time by which it is to be shifted."""
-        coming: list[list[tuple[Push, dt.timedelta]]] = []
-        for number in range(weeks):
-            week: list[tuple[Push, dt.timedelta]] = []
-            for group in self.groups:
-                if group.known:
-                    chosen = drawn.randrange(len(group.weeks))
-                    shift = WEEK * (chosen + 1 + number)
-                    week += [(push, shift) for push in group.weeks[chosen]]
-            coming.append(sorted(week, key=lambda item: item[0].at + item[1]))
-        return coming
+        """Return for each week to come pushes of the past, each with the time by which it is to be shifted.
+
+        The groups are drawn apart from each other. What is not certain of the history is in the draws too.
+        """
+        coming: list[list[tuple[Push, dt.timedelta]]] = [[] for _ in range(weeks)]
+        for group in self.groups:
+            if not group.known:
+                continue
+            for number, chosen in enumerate(_twice_drawn(range(len(group.weeks)), weeks, drawn)):
+                shift = WEEK * (chosen + 1 + number)
+                coming[number] += [(push, shift) for push in group.weeks[chosen]]
+        return [sorted(week, key=lambda item: item[0].at + item[1]) for week in coming]
 
 
 def shape_of(image: Image) -> str:

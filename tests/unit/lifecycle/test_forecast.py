@@ -245,6 +245,14 @@ class TestBacktests:
     def test_a_short_history_cannot_be_tested(self):
         assert PushGroup(name="v", complete_since=NOW, weeks=((),) * 7).backtest() is None
 
+    def test_intervals_hold_what_they_promise(self):
+        """Of pushes that come at random, about as many lie within the interval as it says."""
+        rng, inside = random.Random(3), []
+        for _ in range(40):
+            weeks = tuple(tuple(Push((image(n, "v1"),)) for n in range(rng.randint(0, 9))) for _ in range(24))
+            inside.append(PushGroup(name="v", complete_since=NOW, weeks=weeks).backtest(draws=100).coverage)
+        assert 0.7 <= sum(inside) / len(inside) <= 0.9
+
     def test_silence_is_forecast_as_silence(self):
         test = PushGroup(name="v", complete_since=NOW, weeks=((),) * 12).backtest()
         assert (test.relative_error, test.coverage) == (0.0, 1.0)
