@@ -104,6 +104,11 @@ class BlobTable:
         high = low + sum(self._larger[d] - sizes[d] for d in larger) + sum(self._elsewhere[d] for d in elsewhere)
         return low, high, (*((DISAGREE,) if larger else ()), *((ELSEWHERE,) if elsewhere else ()))
 
+    @property
+    def digests(self) -> AbstractSet[str]:
+        """Every blob of the table."""
+        return self._sizes.keys()
+
     def least(self, digests: Iterable[str]) -> Iterator[tuple[str, int]]:
         """Yield each of these blobs with the least bytes that it takes."""
         return ((digest, self._sizes[digest]) for digest in digests)

@@ -123,6 +123,20 @@ def _collect(inventory: Inventory, images: Iterable[Image]) -> _Held:
     return held
 
 
+def _whole(inventory: Inventory) -> ByteRange:
+    """Return what all images hold: as a rule everything in the table of blobs, which needs no set of its own."""
+    table = inventory.blobs
+    if table.has_unsized or not all(map(inventory.__contains__, inventory.manifests)):
+        return _collect(inventory, inventory.images).total()
+    held = _Held(table)
+    if len(inventory.manifests) < len(inventory.images):
+        read = inventory.manifests
+        for image in inventory.images:
+            if image.digest not in read and not image.is_index:
+                held.miss(image.size, _UNREAD)
+    return held.total(table.digests)
+
+
 def _collect_with_children(inventory: Inventory, images: Iterable[Image]) -> _Held:
     """Return what the images and the children of the indexes among them hold."""
     held = _Held(inventory.blobs)
@@ -174,7 +188,7 @@ def stored_bytes(inventory: Inventory, digests: Iterable[str] | None = None) -> 
     """
     # The children of an index are images of the repository themselves: over the whole of it nothing needs following.
     if digests is None:
-        return _collect(inventory, inventory.images).total()
+        return _whole(inventory)
     return _collect_with_children(inventory, _selected(inventory, digests)).total()
 
 
