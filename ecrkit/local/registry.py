@@ -102,14 +102,22 @@ class RegistryState:
             return sum(blob.size for blob in self.repository(repository).blobs.values() if blob.users)
 
     def start_upload(self, repository: str) -> str:
-        """Begin a layer upload; return its id."""
+        """Begin a layer upload; return its id. A CREATE_ON_PUSH template makes the repository when it is not there."""
         with self.engine.lock:
-            self.repository(repository)
+            self._push_target(repository)
             self._uploads_started += 1
             name = f"{self.account}/{self.region}/{repository}/{self._uploads_started}"
             upload = Upload(upload_id=str(uuid.uuid5(_NAMESPACE, name)), repository=repository)
             self.uploads[upload.upload_id] = upload
             return upload.upload_id
+
+    def _push_target(self, name: str) -> RepositoryState:
+        if name not in self.repositories:
+            from ecrkit.local.templates import apply_template, template_for
+
+            if template_for(self, name, "CREATE_ON_PUSH") is not None:
+                return apply_template(self.engine, self, name, "CREATE_ON_PUSH")
+        return self.repository(name)
 
     def upload(self, repository: str, upload_id: str) -> Upload:
         """Return the upload.
@@ -161,7 +169,7 @@ class RegistryState:
         type and key (ECR user guide, blob mounting). Otherwise the client uploads the bytes, as after any False.
         """
         with self.engine.lock:
-            target = self.repository(repository)
+            target = self._push_target(repository)
             if digest in target.blobs:
                 return True
             origin = self.repositories.get(source)

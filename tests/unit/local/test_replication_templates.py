@@ -7,7 +7,7 @@ import pytest
 
 from ecrkit.local import ServiceFault
 from ecrkit.local.templates import apply_template, template_for
-from tests.support.replication import AWAY, OWN, World, app, rule
+from tests.support.replication import AWAY, HOME, OWN, World, app, rule
 
 POLICY = json.dumps(
     {
@@ -190,3 +190,30 @@ class TestApplied:
         registry = world.engine.registry(region=AWAY)
         assert apply_template(world.engine, registry, "app", "REPLICATION") is registry.repositories["app"]
         assert registry.repositories["app"].tag_mutability == "MUTABLE"
+
+
+class TestCreateOnPush:
+    """A push makes the repository when a template for CREATE_ON_PUSH fits (ECR user guide, creation templates)."""
+
+    def test_an_upload_makes_it(self):
+        world = World()
+        create(world, "new", "CREATE_ON_PUSH", imageTagMutability="IMMUTABLE")
+        world("InitiateLayerUpload", AWAY, repositoryName="new/app")
+        made = world("DescribeRepositories", AWAY, repositoryNames=["new/app"])["repositories"][0]
+        assert made["imageTagMutability"] == "IMMUTABLE"
+
+    def test_without_a_template_it_must_be_there(self):
+        world = World()
+        create(world, "new", "REPLICATION")
+        for name in ("new/app", "newer/app"):
+            fault = refused(world, "InitiateLayerUpload", AWAY, repositoryName=name)
+            assert fault.code == "RepositoryNotFoundException"
+
+    def test_a_mount_makes_it_too(self):
+        world = World()
+        world.push(app())
+        registry = world.engine.registry()
+        create(world, "new", "CREATE_ON_PUSH", region=HOME)
+        world("PutAccountSetting", name="BLOB_MOUNTING", value="ENABLED")
+        digest = next(iter(registry.repository("app").blobs))
+        assert registry.mount_blob("new/app", digest, "app")
