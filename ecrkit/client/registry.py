@@ -28,12 +28,23 @@ if TYPE_CHECKING:
     from ecrkit.auth.tokens import Token, TokenScope
     from ecrkit.deployments import InUse
     from ecrkit.lifecycle.service import LifecycleService
+    from ecrkit.promotion.service import PromotionService
+    from ecrkit.promotion.sources import Source
     from ecrkit.replication.configuration import Destination
     from ecrkit.replication.service import ReplicationService
     from ecrkit.scanning.archive import Archive, Layout, ObjectStore, Retention
     from ecrkit.scanning.service import ScanningService
 
 __all__ = ["Registry"]
+
+_LAYERS_AT_ONCE: Final = 4
+"""Layers that a copy moves at a time: each holds some parts of 10 MiB in memory."""
+
+
+def _upstream(host: str) -> Source:
+    from ecrkit.aws.oci_source import OciSource
+
+    return OciSource(host)
 
 
 class Registry(Connection):
@@ -206,6 +217,28 @@ class Registry(Connection):
         except EcrkitError:
             return None  # ECR tells a registry's policy to its own account only
         return policy_allows(self._place(), destination, text)
+
+    @cached_property
+    def promotion(self) -> PromotionService:
+        """Promotion: tags given by digest, copies from any registry to ECR, promotions with gates, rollbacks.
+
+        Other Regions and accounts are reached with this registry's credentials; `promotion.with_registries` takes
+        others. Registries that are not private ECR are read without a login; `promotion.with_upstream` takes one. An
+        embedded registry reads none of them unless a reader is passed.
+        """
+        from ecrkit.promotion.service import PromotionService
+
+        def whose() -> tuple[str, str]:
+            return self._whose(), self.region
+
+        return PromotionService(
+            self._gateway,
+            self._clock,
+            Workers(min(_LAYERS_AT_ONCE, self._session.workers)),
+            whose,
+            self._gateway_in,
+            None if self._engine is not None else _upstream,
+        )
 
     @cached_property
     def inspector(self) -> InspectorSource:
