@@ -101,13 +101,20 @@ class BlobTable:
         # The sizes in their own order come from memory several times faster than in the order of a set.
         low = sum(sizes.values() if len(digests) == len(sizes) else map(sizes.__getitem__, digests))
         larger, elsewhere = self._larger.keys() & digests, self._elsewhere.keys() & digests
-        high = low + sum(self._larger[d] - sizes[d] for d in larger) + sum(self._elsewhere[d] for d in elsewhere)
+        high = low + sum(self.more(digests).values())
         return low, high, (*((DISAGREE,) if larger else ()), *((ELSEWHERE,) if elsewhere else ()))
 
     @property
     def digests(self) -> AbstractSet[str]:
         """Every blob of the table."""
         return self._sizes.keys()
+
+    def more(self, digests: AbstractSet[str]) -> dict[str, int]:
+        """Return how many bytes more than the least some of these blobs may take; those of one known size are absent."""
+        found = {d: self._larger[d] - self._sizes[d] for d in self._larger.keys() & digests}
+        for digest in self._elsewhere.keys() & digests:
+            found[digest] = found.get(digest, 0) + self._elsewhere[digest]
+        return found
 
     def least(self, digests: Iterable[str]) -> Iterator[tuple[str, int]]:
         """Yield each of these blobs with the least bytes that it takes."""
