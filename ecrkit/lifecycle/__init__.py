@@ -16,7 +16,7 @@ from ecrkit.lifecycle.builder import (
 from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
 from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
 from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun, GroupTotal, RepositoryRun, fleet_run
-from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, QuotaDate, forecast
+from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, MonthlyCost, QuotaDate, forecast
 from ecrkit.lifecycle.goal import Family, Goal, families_of, must_stay
 from ecrkit.lifecycle.lint import Advice, lint
 from ecrkit.lifecycle.live import FleetPlans, Restored
@@ -62,6 +62,7 @@ __all__ = [
     "LifecyclePolicy",
     "LifecyclePolicyError",
     "LifecycleService",
+    "MonthlyCost",
     "Outcome",
     "Part",
     "Plan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from ecrkit._internal.jsonio import Record
 from ecrkit._internal.tables import frame, html_table, text_table
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.storage import ByteRange
+from ecrkit.lifecycle.archive import StoragePrices
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import simulate
@@ -100,6 +102,16 @@ class PolicyDiff:
     def freed_after(self) -> ByteRange:
         """The bytes that the new policy frees. What the two free is not a sum over images: layers are shared."""
         return _freed(self.after)
+
+    def monthly_saving(self, prices: StoragePrices) -> tuple[Decimal | None, Decimal | None]:
+        """Return what the new policy saves a month beyond the former, at least and at most; negative when less.
+
+        What is freed stays free, so the saving is that of every month to come. None is a side that nothing bounds.
+        """
+        before, after = self.freed_before, self.freed_after
+        least = None if before.high is None else prices.standard_cost(after.low - before.high)
+        most = None if after.high is None else prices.standard_cost(after.high - before.low)
+        return least, most
 
     def to_columns(self) -> dict[str, list[Any]]:
         """Return one list per column, one entry per change."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from ecrkit._internal.tables import frame, html_table, size, text_table
 from ecrkit._internal.times import iso, require_aware
 from ecrkit.errors import InvalidInput
 from ecrkit.images.inventory import Inventory
+from ecrkit.lifecycle.archive import StoragePrices
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.pushes import WEEK, Backtest, PushModel, fit_pushes, quantile, renewed
 from ecrkit.lifecycle.simulate import simulate
@@ -24,7 +26,7 @@ from ecrkit.records import Image
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Forecast", "ForecastWeek", "Interval", "QuotaDate", "forecast"]
+__all__ = ["Forecast", "ForecastWeek", "Interval", "MonthlyCost", "QuotaDate", "forecast"]
 
 IMAGES_PER_REPOSITORY: Final = 100_000
 """ECR's quota, not adjustable (ECR user guide, service quotas)."""
@@ -50,6 +52,17 @@ class ForecastWeek(Record):
     images: Interval
     bytes: Interval | None
     expired: Interval
+
+
+@attrs.frozen(kw_only=True)
+class MonthlyCost(Record):
+    """What is stored at an instant costs a month: what is expected, and between what it lies."""
+
+    at: dt.datetime
+    low: Decimal
+    expected: Decimal
+    high: Decimal
+    currency: str
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +110,23 @@ class Forecast:
             earliest=self.weeks[hit[0]].at if hit else None,
             median=None if middle is None else self.weeks[middle].at,
         )
+
+    def monthly_cost(self, prices: StoragePrices) -> tuple[MonthlyCost, ...]:
+        """Return what the stored bytes cost a month at the end of each week, in the standard class.
+
+        Raises:
+            InvalidInput: the forecast does not know the bytes, since manifests were not read.
+        """
+        found: list[MonthlyCost] = []
+        for week in self.weeks:
+            if week.bytes is None:
+                message = "are not known: read every manifest, for example with inventory(manifests='all')"
+                raise InvalidInput.single("no cost", "bytes", message)
+            low, expected, high = (
+                prices.standard_cost(round(part)) for part in (week.bytes.low, week.bytes.expected, week.bytes.high)
+            )
+            found.append(MonthlyCost(at=week.at, low=low, expected=expected, high=high, currency=prices.currency))
+        return tuple(found)
 
     def to_columns(self) -> dict[str, list[Any]]:
         """Return one list per column, one entry per week; bytes are None where they are not known."""

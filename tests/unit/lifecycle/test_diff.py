@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecrkit.images import ByteRange, Inventory
-from ecrkit.lifecycle import LifecyclePolicyError, archive_unpulled, build, diff, expire_untagged, keep_last, simulate
+from ecrkit.lifecycle import (
+    LifecyclePolicyError,
+    StoragePrices,
+    archive_unpulled,
+    build,
+    diff,
+    expire_untagged,
+    keep_last,
+    simulate,
+)
 from ecrkit.records import Image
+from tests.support.manifests import CONFIG, blob, image_document, raw
 from tests.unit.lifecycle.test_timeline import NOW, POLICIES, digest, inventories
 
 KEEP_TWO, KEEP_ONE = build(keep_last(2)), build(keep_last(1))
@@ -101,3 +112,20 @@ def test_doubt_is_told():
 def test_a_faulty_policy_is_refused():
     with pytest.raises(LifecyclePolicyError):
         diff(None, "{}", images(1), now=NOW)
+
+
+class TestMoney:
+    PRICES = StoragePrices(
+        standard=Decimal("0.10"), archive_tiers=((None, Decimal(1)),), retrieval=Decimal(0), bytes_per_gb=10
+    )
+
+    def test_exact_bytes_give_one_number(self):
+        made = [raw(image_document([blob(f"own{n}", 9)], config=blob(f"c{n}", 1, CONFIG))) for n in range(4)]
+        listed = [Image(digest=m.digest, pushed_at=NOW - dt.timedelta(days=n), size=10) for n, m in enumerate(made)]
+        read = Inventory(listed, repository="team/app").with_manifests(made)
+        assert diff(KEEP_TWO, KEEP_ONE, read, now=NOW).monthly_saving(self.PRICES) == (Decimal("0.1"), Decimal("0.1"))
+        assert diff(KEEP_ONE, KEEP_TWO, read, now=NOW).monthly_saving(self.PRICES) == (Decimal("-0.1"), Decimal("-0.1"))
+
+    def test_unread_manifests_give_a_range(self):
+        least, most = diff(KEEP_TWO, KEEP_ONE, images(4), now=NOW).monthly_saving(self.PRICES)
+        assert (least, most) == (Decimal("-0.2"), Decimal("0.3"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from decimal import Decimal
 
 import attrs
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ecrkit.errors import InvalidInput
 from ecrkit.images import Inventory, stored_bytes
 from ecrkit.lifecycle import (
+    StoragePrices,
     archive_unpulled,
     build,
     delete_archived,
@@ -202,6 +204,18 @@ class TestRegularPushes:
         found = forecast(None, inventory, now=NOW, days=14)
         start = stored_bytes(inventory).exact
         assert [w.bytes.expected for w in found.weeks] == [start + 7 * 11, start + 14 * 11]
+
+        prices = StoragePrices(
+            standard=Decimal(1), archive_tiers=((None, Decimal(1)),), retrieval=Decimal(0), bytes_per_gb=1
+        )
+        costs = found.monthly_cost(prices)
+        assert [c.expected for c in costs] == [start + 7 * 11, start + 14 * 11]
+        assert (costs[0].at, costs[0].currency) == (NOW + WEEK, "USD")
+
+    def test_cost_needs_bytes(self):
+        prices = StoragePrices(standard=Decimal(1), archive_tiers=((None, Decimal(1)),), retrieval=Decimal(0))
+        with pytest.raises(InvalidInput, match="are not known"):
+            forecast(None, Inventory(daily(29)), now=NOW, days=7).monthly_cost(prices)
 
     def test_the_same_seed_gives_the_same_answer(self):
         bursts = [image(n, f"v{n}", days=(n * n) % 50) for n in range(60)]

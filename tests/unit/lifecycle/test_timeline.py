@@ -150,6 +150,47 @@ def test_the_embedded_ecr_takes_the_same_images_on_the_same_days():
 
 
 @pytest.mark.parametrize(
+    "policy", POLICIES, ids=["untagged", "count and age", "protect and archive", "archive and delete"]
+)
+def test_half_a_year_on_the_embedded_ecr(policy):
+    """Day by day for 200 days: the engine expires and archives what the timeline says, on the day it says."""
+    day = dt.timedelta(days=1)
+    with Registry.local() as registry:
+        registry.gateway.create_repository("app")
+        layer = local_images.layer({"a": "b"})
+        children = [local_images.image([layer], platform=f"linux/{p}") for p in ("amd64", "arm64")]
+        multi = local_images.index(children)
+        multi.push(registry.client, "app", tag="v-multi")
+        for n in range(12):
+            tag = (f"v{n}", f"dev{n}", f"prod{n}", None)[n % 4]
+            local_images.image([layer], labels={"n": str(n)}).push(registry.client, "app", tag=tag)
+            registry.engine.advance(dt.timedelta(hours=31))
+        registry.gateway.put_lifecycle_policy("app", policy.to_json())
+        first = registry.clock.now() + registry.engine.timings.lifecycle_after
+        # Reading the index's manifest would be a pull of it, and the images were listed before that.
+        held = {multi.digest: [child.digest for child in children]}
+        inventory = Inventory(registry.images("app").all(), children=held)
+        found = timeline(policy, inventory, now=first, until=first + 200 * DAY)
+        states = {}
+        for _ in range(201):
+            registry.engine.advance(day)
+            states[registry.clock.now()] = {i.digest: i.status for i in registry.images("app")}
+    assert found.departures
+    for at, seen in states.items():
+        if at - dt.timedelta(days=2) < first:
+            continue
+        # Each run is up to a day behind or ahead of the instant at which the engine is looked at.
+        for image in found.start:
+            gone, archived = found.expired.get(image.digest), found.archived.get(image.digest)
+            if gone is not None and gone + day <= at:
+                assert image.digest not in seen
+            elif gone is None or at < gone - day:
+                assert image.digest in seen
+                if archived is not None and archived + day <= at:
+                    assert seen[image.digest] == "ARCHIVED"
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"until": NOW - DAY}, "before now"),
