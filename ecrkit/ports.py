@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import attrs
 
 from ecrkit.errors import AwsCallFailed
+from ecrkit.metrics import MetricPoint
 from ecrkit.records import Image, LifecyclePolicyText, LifecyclePreview, Progress, RawManifest, Repository, StorageClass
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "LifecyclePolicyStore",
     "Listing",
     "ManifestSource",
+    "MetricSink",
     "OnProgress",
+    "PullCountSource",
     "RepositorySource",
     "ResourcePolicyStore",
     "ResourceTagSource",
@@ -226,4 +229,22 @@ class ResourcePolicyStore(Protocol):
 
     def put_registry_policy(self, text: str) -> None:
         """Replace the policy of the registry (PutRegistryPolicy)."""
+        ...
+
+
+class MetricSink(Protocol):
+    """Where metric points go (PutMetricData)."""
+
+    def publish(self, points: Iterable[MetricPoint]) -> int:
+        """Send the points; return how many requests that took."""
+        ...
+
+
+class PullCountSource(Protocol):
+    """Where ECR's pull counts come from (RepositoryPullCount, the only metric of ECR)."""
+
+    def pull_counts(
+        self, repositories: Iterable[str], *, start: dt.datetime, end: dt.datetime, period: dt.timedelta = ...
+    ) -> Mapping[str, Mapping[dt.datetime, int]]:
+        """Return the pulls of each repository, by the start of each period in which there were any."""
         ...
