@@ -33,7 +33,7 @@ def part_size(asked: int, size: int | None) -> int:
     """
     if size is not None:
         needed = -(-size // MOST_PARTS)
-        asked = max(asked, -(-needed // MIB) * MIB)
+        asked = asked if needed <= asked else -(-needed // MIB) * MIB
     return max(1, min(asked, LARGEST_PART))
 
 

@@ -177,7 +177,7 @@ def _carry_group(
     works: dict[int, _Work] = {}
     for number, (item, ends) in enumerate(group):
         try:
-            works[number] = _recheck(item, ends)
+            works[number] = _recheck(item, ends, uploads)
         except EcrkitError as fault:
             if not keep_going:
                 raise
@@ -240,7 +240,7 @@ def failed(item: CopyItem, fault: EcrkitError) -> CopyResult:
     )  # fmt: skip
 
 
-def _recheck(item: CopyItem, ends: Ends) -> _Work:
+def _recheck(item: CopyItem, ends: Ends, uploads: MutableMapping[str, str]) -> _Work:
     """Look whether the plan still holds; return the blobs that are lacking now."""
     changes: list[str] = []
     repository, target = ends.target_repository, ends.target
@@ -267,13 +267,13 @@ def _recheck(item: CopyItem, ends: Ends) -> _Work:
     wanted = [piece for piece in item.graph.pieces if piece.digest in item.missing]
     blobs = _blobs_of(wanted)
     lacking, _ = _lacking(target, repository, blobs) if item.blobs else ([], [])
-    return _Work(
-        item=item, ends=ends, blobs=tuple(_move(item, ends, blob) for blob in lacking), present=_all(item) - len(lacking)
-    )
-
-
-def _all(item: CopyItem) -> int:
-    return len(item.graph.blobs)
+    moves = tuple(_move(item, ends, blob) for blob in lacking)
+    kept = {move.key for move in moves}
+    for blob in item.graph.blobs:
+        # An upload whose layer has arrived is over, whoever completed it.
+        if (key := f"{item.place}@{blob.digest}") not in kept:
+            uploads.pop(key, None)
+    return _Work(item=item, ends=ends, blobs=moves, present=len(item.graph.blobs) - len(moves))
 
 
 def _move(item: CopyItem, ends: Ends, blob: Blob) -> BlobMove:
