@@ -9,7 +9,7 @@ import attrs
 
 from ecrkit import Registry
 from ecrkit.aws.iam import action_for
-from ecrkit.lifecycle import LifecyclePolicy, build, keep_last
+from ecrkit.lifecycle import LifecyclePolicy, RestorePlan, begin, build, keep_last, restore_plan
 from ecrkit.local import images as local_images
 from ecrkit.records import RawManifest
 from ecrkit.replication import ReplicationConfiguration, ReplicationService
@@ -57,6 +57,15 @@ def _registry() -> Registry:
     return registry
 
 
+def _archived(registry: Registry) -> RestorePlan:
+    """Return the plan to bring back an image that was archived an hour ago."""
+    digest = registry.gateway.digest_of(REPOSITORY, "v1")
+    assert digest is not None
+    registry.gateway.update_storage_class(REPOSITORY, digest, "archive")
+    registry.engine.advance(dt.timedelta(hours=1))
+    return restore_plan(registry.inventory(REPOSITORY), [digest], now=registry.clock.now())
+
+
 def _nothing(_: Registry) -> None:
     return None
 
@@ -91,6 +100,17 @@ _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object
         lambda r: r.lifecycle.plan(REPOSITORY, _keep()),
         lambda r, plan: r.lifecycle.apply(plan),
     ),
+    "registry.lifecycle.fleet_items(resource_tags=True)": (
+        _nothing,
+        lambda r, _: list(r.lifecycle.fleet_items(resource_tags=True)),
+    ),
+    "registry.lifecycle.fleet_run(policy)": (_nothing, lambda r, _: r.lifecycle.fleet_run(_keep())),
+    "registry.lifecycle.fleet_plans(policy)": (_nothing, lambda r, _: r.lifecycle.fleet_plans(_keep())),
+    "registry.lifecycle.advance(roll_out)": (
+        lambda r: begin([r.lifecycle.plan(REPOSITORY, _keep())]),
+        lambda r, roll_out: r.lifecycle.advance(r.lifecycle.advance(roll_out)),
+    ),
+    "registry.lifecycle.restore(plan)": (_archived, lambda r, plan: r.lifecycle.restore(plan)),
     "registry.lifecycle.inventory(repository)": (_nothing, lambda r, _: r.lifecycle.inventory(REPOSITORY)),
     "registry.scanning.resolve(ref)": (_nothing, lambda r, _: r.scanning.resolve(TAGGED)),
     "registry.scanning.report(repository, digest)": (
