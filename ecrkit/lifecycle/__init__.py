@@ -26,7 +26,7 @@ from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.preview import Comparison, Difference, compare
 from ecrkit.lifecycle.propose import Candidate, Proposal, RuleReason, propose
 from ecrkit.lifecycle.protection import Protection, Shield, protections
-from ecrkit.lifecycle.pushes import Backtest, PushGroup, PushModel, fit_pushes
+from ecrkit.lifecycle.pushes import Backtest, PushGroup, PushModel, by_convention, fit_pushes
 from ecrkit.lifecycle.restore import RestorePlan, restore_plan
 from ecrkit.lifecycle.rollout import RollOut, begin
 from ecrkit.lifecycle.rules import Rule
@@ -89,6 +89,7 @@ __all__ = [
     "archive_unpulled",
     "begin",
     "build",
+    "by_convention",
     "compare",
     "delete_archived",
     "diff",

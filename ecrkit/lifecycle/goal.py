@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import attrs
 
@@ -13,6 +13,7 @@ from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import require_aware
 from ecrkit.deployments.in_use import InUse
 from ecrkit.errors import InvalidInput, Problem
+from ecrkit.images.conventions import TagConvention
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.glob import compile_glob
 from ecrkit.lifecycle.pushes import COMMIT, NUMBER
@@ -34,6 +35,17 @@ class Family(Record):
 
     pattern: str
     kind: Literal["release", "temporary"]
+
+    @classmethod
+    def of(cls, convention: TagConvention, kind: Literal["release", "temporary"] | None = None) -> Self:
+        """Return the family of a tag convention; one with a version is of releases unless the caller says otherwise.
+
+        Example:
+            >>> Family.of(TagConvention(name="preview", template="pr-{n}-{sha}"))
+            Family(pattern='pr-*-*', kind='temporary')
+        """
+        versions = any(field == "version" for field in convention.fields)
+        return cls(pattern=convention.pattern, kind=kind or ("release" if versions else "temporary"))
 
 
 @attrs.frozen(kw_only=True)

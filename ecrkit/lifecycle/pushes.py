@@ -18,6 +18,7 @@ import attrs
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import require_aware
 from ecrkit.errors import InvalidInput
+from ecrkit.images.conventions import TagConventions
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.run import Run
@@ -195,6 +196,23 @@ def shape_of(image: Image) -> str:
     return MOVING if numbered is None else NUMBER.sub("N", COMMIT.sub("SHA", numbered))
 
 
+def by_convention(conventions: TagConventions) -> Callable[[Image], str]:
+    """Return what groups images by the tag convention that they follow, and by the look of their tags otherwise.
+
+    Example:
+        >>> group = by_convention(TagConventions.of("prod-{version}"))
+        >>> at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        >>> group(Image(digest="sha256:" + "a" * 64, tags=("prod-1.2.3",), pushed_at=at))
+        'prod-{version}'
+    """
+
+    def group(image: Image) -> str:
+        parsed = (conventions.parse(tag) for tag in image.tags)
+        return next((found.convention for found in parsed if found is not None), None) or shape_of(image)
+
+    return group
+
+
 def fit_pushes(
     inventory: Inventory,
     *,
@@ -211,7 +229,7 @@ def fit_pushes(
         policy: the live policy, which has deleted some of the history; None when there is none. Deletions by hand are
             not known and make a group look quieter than it is.
         history: how far to look back at most.
-        group: puts an image into a group by its tags; groups are drawn apart from each other.
+        group: puts an image into a group by its tags, such as `by_convention(...)`; groups are drawn apart.
 
     Raises:
         InvalidInput: the history is shorter than a week.

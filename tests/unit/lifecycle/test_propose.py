@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from ecrkit.deployments import Gap, InUse, Use, Workload
 from ecrkit.errors import InvalidInput, PlanRefused
 from ecrkit.images import Inventory
-from ecrkit.lifecycle import Family, Goal, build, families_of, keep_last, must_stay, propose, simulate
+from ecrkit.images.conventions import TagConventions
+from ecrkit.lifecycle import (
+    Family,
+    Goal,
+    build,
+    by_convention,
+    families_of,
+    fit_pushes,
+    keep_last,
+    must_stay,
+    propose,
+    simulate,
+)
 from ecrkit.lifecycle.goal import with_tags
 from ecrkit.records import Image
 
@@ -66,6 +78,24 @@ class TestFamilies:
             [family] = families_of([image(1, tag)])
             assert matches(family.pattern, tag)
             assert family.pattern.count("*") <= 4
+
+
+class TestConventions:
+    def test_families_of_conventions(self):
+        kinds = {
+            "prod-{version}": "release", "dev-{branch}-{sha}": "temporary", "pr-{n}-{sha}": "temporary",
+            "staging-{timestamp}": "temporary",
+        }  # fmt: skip
+        conventions = TagConventions.of(*kinds)
+        assert [Family.of(c).kind for c in conventions] == list(kinds.values())
+        assert Family.of(conventions["staging-{timestamp}"], "release").kind == "release"
+
+    def test_pushes_by_convention(self):
+        images = [image(n, f"prod-1.{n}.0", days=n) for n in range(30)] + [
+            image(100 + n, f"x{n}", days=n) for n in range(30)
+        ]
+        model = fit_pushes(repository(images), now=NOW, group=by_convention(TagConventions.of("prod-{version}")))
+        assert {g.name: len(g.weeks) for g in model.groups} == {"prod-{version}": 4, "xN": 4}
 
 
 class TestWhatMustStay:
