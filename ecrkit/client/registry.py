@@ -228,15 +228,15 @@ class Registry(Connection):
         """
         from ecrkit.promotion.service import PromotionService
 
-        def whose() -> tuple[str, str]:
-            return self._whose(), self.region
+        def reach(account: str, region: str) -> EcrGateway:
+            # Named by its number even when it is the caller's own, whose number only another call would tell.
+            return self.in_region(region, account=account).gateway
 
         return PromotionService(
             self._gateway,
             self._clock,
             Workers(min(_LAYERS_AT_ONCE, self._session.workers)),
-            whose,
-            self._gateway_in,
+            reach,
             None if self._engine is not None else _upstream,
         )
 

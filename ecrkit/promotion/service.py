@@ -41,7 +41,6 @@ class PromotionService:
     own: Gateway
     clock: Clock
     fan_out: FanOut
-    where: Callable[[], tuple[str, str]]
     registries: Callable[[str, str], Gateway | None]
     upstream: Callable[[str], Source] | None = None
     _locks: TagLocks = attrs.field(factory=TagLocks, repr=False, eq=False)
@@ -313,8 +312,6 @@ class PromotionService:
         if host.account is None or host.region is None:
             message = "an image of ECR Public is reached by the registry protocol, and only as a source"
             raise InvalidInput.single("no registry", str(host), message)
-        if (host.account, host.region) == self.where():
-            return self.own
         found = self.registries(host.account, host.region)
         if found is None:
             raise InvalidInput.single("no registry", str(host), "nothing reaches that account and Region")
