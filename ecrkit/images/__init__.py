@@ -6,13 +6,25 @@ from ecrkit.images.builds import BuildReuse, CacheReuse, cache_reuse, last_build
 from ecrkit.images.byte_range import ByteRange
 from ecrkit.images.comparison import ImageDiff, PlatformDiff, diff
 from ecrkit.images.config import HistoryEntry, ImageConfig, LayerOrigin, largest_layers, layer_origins
+from ecrkit.images.conventions import (
+    STANDARD_CONVENTIONS,
+    ConventionOverlap,
+    ParsedTag,
+    TagCheck,
+    TagConvention,
+    TagConventions,
+    branch_slug,
+)
 from ecrkit.images.descriptor import Descriptor, Platform
 from ecrkit.images.inventory import ImageKind, Inventory
 from ecrkit.images.manifest import Manifest, ManifestKind
 from ecrkit.images.runnable import Runnable, runnable_images
+from ecrkit.images.semver import VersionConstraint, VersionTag
 from ecrkit.images.storage import StorageSplit, freed_by, naive_bytes, storage_split, stored_across, stored_bytes
+from ecrkit.images.tag_report import RepositoryTags, TagReport, tag_report
 
 __all__ = [
+    "STANDARD_CONVENTIONS",
     "BaseClaim",
     "BaseReport",
     "BaseUse",
@@ -22,6 +34,7 @@ __all__ = [
     "BuildReuse",
     "ByteRange",
     "CacheReuse",
+    "ConventionOverlap",
     "Descriptor",
     "HistoryEntry",
     "ImageConfig",
@@ -31,12 +44,21 @@ __all__ = [
     "LayerOrigin",
     "Manifest",
     "ManifestKind",
+    "ParsedTag",
     "Place",
     "Platform",
     "PlatformDiff",
+    "RepositoryTags",
     "Runnable",
     "StorageSplit",
+    "TagCheck",
+    "TagConvention",
+    "TagConventions",
+    "TagReport",
+    "VersionConstraint",
+    "VersionTag",
     "base_images",
+    "branch_slug",
     "cache_reuse",
     "diff",
     "freed_by",
@@ -48,4 +70,5 @@ __all__ = [
     "storage_split",
     "stored_across",
     "stored_bytes",
+    "tag_report",
 ]

@@ -268,7 +268,7 @@ def _compiled(template: str) -> re.Pattern[str]:
 
 
 def _loose(template: str) -> re.Pattern[str]:
-    """Return what a tag that misses the convention narrowly looks like: another case, other separators, loose values."""
+    """Return what a tag that misses the convention narrowly looks like: other case, separators, values."""
     pieces = (
         f"({FIELDS[part['kind'] or part['name']].loose})"
         if part["text"] is None

@@ -13,6 +13,7 @@ from ecrkit.lifecycle.builder import (
     keep_last,
     protect,
 )
+from ecrkit.lifecycle.conventions import Keep, convention_parts, pattern_strays
 from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
 from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
 from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun, GroupTotal, RepositoryRun, fleet_run
@@ -59,6 +60,7 @@ __all__ = [
     "Goal",
     "GroupTotal",
     "Interval",
+    "Keep",
     "LifecyclePolicy",
     "LifecyclePolicyError",
     "LifecycleService",
@@ -91,6 +93,7 @@ __all__ = [
     "build",
     "by_convention",
     "compare",
+    "convention_parts",
     "delete_archived",
     "diff",
     "expect",
@@ -103,6 +106,7 @@ __all__ = [
     "keep_last",
     "lint",
     "must_stay",
+    "pattern_strays",
     "propose",
     "protect",
     "protections",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import time
 
@@ -10,7 +11,10 @@ import pytest
 from ecrkit._internal.globs import matches
 from ecrkit.errors import InvalidInput
 from ecrkit.images.conventions import STANDARD_CONVENTIONS, TagConvention, TagConventions, branch_slug
+from ecrkit.images.inventory import Inventory
 from ecrkit.images.semver import VersionConstraint, VersionTag
+from ecrkit.images.tag_report import tag_report
+from ecrkit.records import Image
 
 SHA = "4f2c1a9"
 
@@ -233,3 +237,32 @@ class TestConstraints:
         tags = ["1.9.0", "1.10.0", "1.10.1-rc.1", "2.0.0", "latest"]
         assert VersionConstraint.parse("^1").newest(tags) == "1.10.0"
         assert VersionConstraint.parse("^3").newest(tags) is None
+
+
+class TestReport:
+    """A report over repositories is a gate: nothing to look at is no pass."""
+
+    def test_counts_newest_and_faults(self) -> None:
+        report = tag_report(STANDARD_CONVENTIONS, {"a": ["1.9.0", "1.10.0", "prod-v1.0.0"], "b": [f"pr-1-{SHA}"]})
+        first, second = report.repositories
+        assert (first.counts, first.newest) == ({"release": 2}, {"release": "1.10.0"})
+        assert [c.suggestion for c in first.faulty] == ["prod-1.0.0"]
+        assert (first.ok, second.ok, report.ok, report.exit_code) == (False, True, False, 1)
+        assert report.to_columns()["tag"] == ["prod-v1.0.0"]
+
+    def test_nothing_to_look_at_is_no_pass(self) -> None:
+        assert (tag_report(STANDARD_CONVENTIONS, {}).ok, tag_report(STANDARD_CONVENTIONS, {}).exit_code) == (False, 3)
+        assert tag_report(STANDARD_CONVENTIONS, {"a": []}).exit_code == 3
+        assert tag_report(STANDARD_CONVENTIONS, {"a": ["1.0.0"]}).exit_code == 0
+
+    def test_inventories_leave_out_what_tools_tag_and_count_what_nothing_holds(self) -> None:
+        index, child, alone, signature = (f"sha256:{c * 64}" for c in "abcd")
+        at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        images = [
+            Image(digest=index, pushed_at=at, tags=("1.0.0",)), Image(digest=child, pushed_at=at),
+            Image(digest=alone, pushed_at=at), Image(digest=signature, pushed_at=at, tags=(f"sha256-{'a' * 64}.sig",)),
+        ]  # fmt: skip
+        (one,) = tag_report(
+            STANDARD_CONVENTIONS, [Inventory(images, children={index: [child]}, repository="a")]
+        ).repositories
+        assert (one.counts, one.faulty, one.untagged) == ({"release": 1}, (), 1)
