@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ecrkit.aws.ecr import EcrGateway
 from ecrkit.aws.workers import Workers
 from ecrkit.client.connection import Connection
 from ecrkit.errors import EcrkitError, InvalidInput
-from ecrkit.ports import InspectorSource
+from ecrkit.ports import InspectorSource, OnProgress
 from ecrkit.refs import partition_of_region
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ecrkit.replication.service import ReplicationService
     from ecrkit.scanning.archive import Archive, Layout, ObjectStore, Retention
     from ecrkit.scanning.service import ScanningService
+    from ecrkit.snapshot import Selection, Snapshot
 
 __all__ = ["Registry"]
 
@@ -120,6 +122,82 @@ class Registry(Connection):
 
             found |= LambdaGateway(self._session.caller("lambda")).in_use()
         return found
+
+    def snapshot(
+        self,
+        repositories: Selection = "*",
+        *,
+        resource_tags: Mapping[str, str] | None = None,
+        manifests: bool = True,
+        tags: bool = True,
+        policies: bool = True,
+        scans: Literal["summary"] | None = "summary",
+        settings: bool = True,
+        cache: Path | str | None = None,
+        resume: Path | str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Snapshot:
+        """Return the state of the registry: repositories, images of every status, manifests, policies, settings.
+
+        What cannot be read becomes a gap of the snapshot and no fault; only the listing of repositories must succeed,
+        and the credentials must last. Repositories are read side by side and stay packed, so memory is bounded by the
+        packed snapshot, or with `resume` by little.
+
+        Reading a manifest may count as a pull and refresh `last_pulled_at`, which lifecycle rules look at; whether it
+        does is not documented. Archived images are not read, as they cannot be pulled. A progress value says so before
+        the first one is read; an exclusion of the reading principal from pull time updates avoids it, and
+        `manifests=False` reads none.
+
+        Calls: one for each 1000 repositories, eight for the settings, and for each repository one for each 1000 images,
+        one for its resource tags, two for its policies, and one for each 100 manifests that the cache does not have.
+
+        Args:
+            repositories: a name or pattern (`*` stands for any characters), several, or a function of the record.
+            resource_tags: only repositories that have all these tags; the tags of every one are read for it.
+            manifests: read the manifests, which layers, stored bytes and the graph between images need.
+            tags: read the resource tags.
+            policies: read lifecycle and repository policies.
+            scans: `summary` keeps what DescribeImages says of scans; it costs no calls.
+            settings: read the registry's settings.
+            cache: a folder that keeps manifests by digest for ever; it may be shared by registries and processes.
+            resume: a work file. A crawl that died goes on from it when it is called again with the same arguments;
+                repositories with gaps are tried again. When it has ended the file is a saved snapshot, from which the
+                one returned reads.
+            on_progress: called after each repository.
+
+        Raises:
+            InvalidInput: an argument is wrong, or the work file belongs to another crawl.
+            AwsCallFailed: the repositories cannot be listed.
+            CredentialsMissing: there are no credentials, or none any more.
+
+        Example:
+            >>> from ecrkit import Registry
+            >>> with Registry.local() as registry:
+            ...     made = registry.gateway.create_repository("team/app")
+            ...     snapshot = registry.snapshot("team/*")
+            >>> [repository.name for repository in snapshot.repositories]
+            ['team/app']
+        """
+        from ecrkit.snapshot import take
+
+        return take(
+            self._gateway,
+            clock=self._clock,
+            fan_out=Workers(self._session.workers),
+            account=self._whose,
+            region=self.region,
+            repositories=repositories,
+            resource_tags=resource_tags,
+            manifests=manifests,
+            tags=tags,
+            policies=policies,
+            scans=scans,
+            settings=settings,
+            cache=cache,
+            resume=resume,
+            on_progress=on_progress,
+            workers=self._session.workers,
+        )
 
     @cached_property
     def scanning(self) -> ScanningService:

@@ -84,12 +84,17 @@ class EcrManifests(EcrCalls):
 
     @needs("ecr:BatchGetImage")
     def each_manifest(
-        self, repository: str, digests: Iterable[str], *, on_progress: OnProgress | None = None
+        self,
+        repository: str,
+        digests: Iterable[str],
+        *,
+        workers: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Generator[RawManifest | ImageFailure]:
         """Yield the manifest of each digest or the failure to read it, in the order of the digests.
 
         For more manifests than memory shall hold: only those of a few calls are kept. What `manifests` says about
-        pulls holds here too.
+        pulls holds here too. `workers` is how many calls run at a time, by default what the gateway was opened with.
 
         Raises:
             NotFound: no such repository.
@@ -107,7 +112,7 @@ class EcrManifests(EcrCalls):
             return failed | {manifest.digest: manifest for manifest in _manifests(answer)}
 
         done = 0
-        reading = run_many(read, batches(asked), workers=self._workers, ordered=True)
+        reading = run_many(read, batches(asked), workers=workers or self._workers, ordered=True)
         try:
             for batch, answered in reading:
                 done += len(batch)

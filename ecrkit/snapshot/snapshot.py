@@ -1,0 +1,516 @@
+"""`Snapshot`: the state of a registry at one time, held so that a million images fit in memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol
+
+import attrs
+from typing_extensions import override
+
+from ecrkit._internal.counting import counted
+from ecrkit._internal.jsonio import jsonable
+from ecrkit._internal.tables import frame, html_table
+from ecrkit._internal.times import iso, require_aware
+from ecrkit.errors import InvalidInput, Problem
+from ecrkit.images.inventory import Inventory
+from ecrkit.records import Repository
+from ecrkit.snapshot import files, lines
+from ecrkit.snapshot.contents import Gap, NotRead, Part, RepositorySnapshot, not_read
+from ecrkit.snapshot.files import Begun, Body, Closing, Ended, Limits, LineReader, OpenFile
+from ecrkit.snapshot.lines import Asked, Head, Header
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["OnGap", "Snapshot", "load"]
+
+OnGap = Literal["raise", "skip"]
+"""What a query over all repositories does with one whose data was not read."""
+
+_SUFFIX: Final = "take the snapshot again, or pass gaps='skip' and say which are left out (`snapshot.gaps`)"
+
+
+class Held(Protocol):
+    """One repository of a snapshot, wherever it lies."""
+
+    @property
+    def head(self) -> Head:
+        """What is known without reading images."""
+        ...
+
+    def entry(self) -> RepositorySnapshot:
+        """Return the repository."""
+        ...
+
+    def packed(self) -> bytes:
+        """Return its gzip member."""
+        ...
+
+
+@attrs.frozen
+class Packed:
+    """A repository as its gzip member in memory."""
+
+    head: Head
+    data: bytes
+    source: str = "the snapshot"
+    first: int = 1
+
+    def entry(self) -> RepositorySnapshot:
+        """Return the repository."""
+        return files.unpack(self.data, self.head, self.source, self.first)
+
+    def packed(self) -> bytes:
+        """Return its gzip member."""
+        return self.data
+
+
+@attrs.frozen
+class Stored:
+    """A repository as a gzip member of a file."""
+
+    head: Head
+    file: OpenFile
+    offset: int
+    length: int
+    first: int
+
+    def entry(self) -> RepositorySnapshot:
+        """Return the repository."""
+        return files.unpack(self.packed(), self.head, self.file.path, self.first)
+
+    def packed(self) -> bytes:
+        """Return its gzip member."""
+        return self.file.read(self.offset, self.length)
+
+
+class Snapshot(Mapping[str, RepositorySnapshot]):
+    """The state of a registry: its repositories by name, its settings, and what could not be read.
+
+    Made by `registry.snapshot()`, [`load`][ecrkit.snapshot.load], or `Snapshot.of`. Of each repository only its record,
+    resource tags and policies are ready; images and manifests stay packed, in memory or in the file that was loaded,
+    and are unpacked when the repository is asked for. A snapshot never changes; it pickles, and one that was loaded
+    pickles as the file's name.
+
+    `gaps` lists what was asked for and could not be read. Whatever depends on a gap raises
+    [`NotRead`][ecrkit.snapshot.NotRead]: a repository with unread images is never an empty one.
+
+    Example:
+        >>> from ecrkit import Registry
+        >>> with Registry.local() as registry:
+        ...     made = registry.gateway.create_repository("team/app", tags={"Team": "payments"})
+        ...     snapshot = registry.snapshot()
+        >>> len(snapshot), snapshot.tags["team/app"]["Team"], len(snapshot["team/app"].inventory)
+        (1, 'payments', 0)
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        held: Iterable[Held],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        gaps: Iterable[Gap] = (),
+        finished_at: dt.datetime | None = None,
+    ) -> None:
+        self._header = header
+        self._held = {item.head.name: item for item in sorted(held, key=lambda item: item.head.name)}
+        self._settings: dict[str, Any] = dict(settings or {})
+        self._registry_gaps = tuple(gaps)
+        self._finished_at = finished_at or header.taken_at
+
+    @classmethod
+    def of(
+        cls,
+        entries: Iterable[RepositorySnapshot],
+        *,
+        account: str,
+        region: str,
+        taken_at: dt.datetime,
+        asked: Asked | None = None,
+        settings: Mapping[str, Any] | None = None,
+        gaps: Iterable[Gap] = (),
+        finished_at: dt.datetime | None = None,
+    ) -> Snapshot:
+        """Return the snapshot of these repositories; they are packed one at a time, so the iterable may be lazy.
+
+        Raises:
+            InvalidInput: a repository comes twice, or the time has no zone.
+        """
+        header = Header(
+            account=account, region=region, taken_at=require_aware(taken_at, "taken_at"), asked=asked or Asked()
+        )
+        held: dict[str, Held] = {}
+        for entry in entries:
+            if entry.name in held:
+                raise InvalidInput.single("no snapshot", entry.name, "comes twice")
+            held[entry.name] = Packed(head_of(entry), files.pack(lines.repository_lines(entry)))
+        return cls(header, held.values(), settings=jsonable(dict(settings or {})), gaps=gaps, finished_at=finished_at)
+
+    # ---- what it is of
+
+    @property
+    def account(self) -> str:
+        """The account whose registry it is."""
+        return self._header.account
+
+    @property
+    def region(self) -> str:
+        """The registry's Region."""
+        return self._header.region
+
+    @property
+    def taken_at(self) -> dt.datetime:
+        """When the crawl began; `read_at` of a repository says when that was read."""
+        return self._header.taken_at
+
+    @property
+    def finished_at(self) -> dt.datetime:
+        """When the crawl ended; days later than `taken_at` when it was resumed."""
+        return self._finished_at
+
+    @property
+    def version(self) -> int:
+        """The version of the format that it was read from, or would be saved in."""
+        return self._header.version
+
+    @property
+    def asked(self) -> Asked:
+        """What it was asked for."""
+        return self._header.asked
+
+    @property
+    def header(self) -> Header:
+        """Whose registry, when, and what was asked for."""
+        return self._header
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The registry's settings as ECR told them; one that is absent was not read, and `gaps` says why.
+
+        `registry_policy` is a text or None. `scanning_configuration`, `replication_configuration`,
+        `pull_through_cache_rules` and `creation_templates` are ECR's JSON. `account_settings` maps names to values.
+        """
+        return dict(self._settings)
+
+    def setting(self, name: str) -> Any:
+        """Return a setting of the registry.
+
+        Raises:
+            NotRead: it was not read.
+        """
+        if name not in self._settings:
+            about = [gap for gap in self._registry_gaps if gap.what == name]
+            why = "; ".join(map(str, about)) or "it was not asked for"
+            raise NotRead(f"the snapshot has no {name}", [Problem(f"$.settings.{name}", why)], gaps=about)
+        return self._settings[name]
+
+    @property
+    def registry_gaps(self) -> tuple[Gap, ...]:
+        """What could not be read of the registry itself."""
+        return self._registry_gaps
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Everything that was asked for and could not be read: of the registry, then by repository."""
+        return (*self._registry_gaps, *(gap for item in self._held.values() for gap in item.head.gaps))
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked for was read."""
+        return not self.gaps
+
+    # ---- what it holds
+
+    @override
+    def __getitem__(self, name: str) -> RepositorySnapshot:
+        return self._held[name].entry()
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return name in self._held
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """The repositories' records, by name; nothing is unpacked."""
+        return tuple(item.head.repository for item in self._held.values())
+
+    @property
+    def tags(self) -> Mapping[str, Mapping[str, str]]:
+        """The resource tags of every repository whose tags were read, by repository; of the others nothing is known."""
+        return {name: item.head.tags for name, item in self._held.items() if "tags" in item.head.read}
+
+    @property
+    def unread(self) -> Mapping[str, tuple[Part, ...]]:
+        """The repositories of which something asked for was not read, and what."""
+        found = {
+            name: tuple(part for part in self.asked.parts if part not in item.head.read)
+            for name, item in self._held.items()
+        }
+        return {name: parts for name, parts in found.items() if parts}
+
+    def lifecycle_policies(self, *, gaps: OnGap = "raise") -> dict[str, str | None]:
+        """Return the lifecycle policy text of each repository, None where there is none.
+
+        Raises:
+            NotRead: one was not read, and `gaps` is "raise".
+        """
+        heads = self._having("lifecycle_policy", gaps)
+        return {head.name: head.lifecycle_policy for head in heads}
+
+    def policies(self, *, gaps: OnGap = "raise") -> dict[str, str | None]:
+        """Return the policy text of each repository and, as `*`, of the registry: what `access` takes.
+
+        Raises:
+            NotRead: one was not read, and `gaps` is "raise".
+
+        Example:
+            >>> from ecrkit import Registry
+            >>> from ecrkit.access import readable_from_outside
+            >>> with Registry.local() as registry:
+            ...     made = registry.gateway.create_repository("team/app")
+            ...     readable_from_outside(registry.snapshot().policies(), account="123456789012")
+            ()
+        """
+        found = {head.name: head.repository_policy for head in self._having("repository_policy", gaps)}
+        if "registry_policy" in self._settings or gaps == "raise":
+            found["*"] = self.setting("registry_policy")
+        return found
+
+    def entries(self) -> Iterator[RepositorySnapshot]:
+        """Yield every repository, unpacked one at a time."""
+        for item in self._held.values():
+            yield item.entry()
+
+    def inventories(self, *, gaps: OnGap = "raise") -> Iterator[tuple[str, Inventory]]:
+        """Yield the name and the inventory of each repository, one in memory at a time.
+
+        Raises:
+            NotRead: at once, and before any is yielded: the images of one were not read, and `gaps` is "raise".
+        """
+        heads = self._having("images", gaps)
+        return ((head.name, self._held[head.name].entry().inventory) for head in heads)
+
+    def _having(self, part: Part, gaps: OnGap) -> list[Head]:
+        if gaps not in ("raise", "skip"):
+            raise InvalidInput.single("no such query", "gaps", f"must be raise or skip, not {gaps!r:.40}")
+        heads = [item.head for item in self._held.values()]
+        missing = [head for head in heads if part not in head.read]
+        if not missing or gaps == "skip":
+            return [head for head in heads if part in head.read]
+        if len(missing) == 1:
+            raise not_read(missing[0].name, part, missing[0].gaps)
+        problems = [p for head in missing[:20] for p in not_read(head.name, part, head.gaps).problems]
+        about = [gap for head in missing for gap in head.gaps]
+        name = part.replace("_", " ")
+        raise NotRead(f"the snapshot has no {name} of {len(missing)} repositories; {_SUFFIX}", problems, gaps=about)
+
+    # ---- tables
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return one row for each repository, as columns; nothing is unpacked. What was not read is None.
+
+        `images` counts images of every status, `manifests` the manifests that were read.
+        """
+        heads = [item.head for item in self._held.values()]
+        return {
+            "repository": [h.name for h in heads],
+            "account": [self.account] * len(heads),
+            "region": [self.region] * len(heads),
+            "created_at": [h.repository.created_at for h in heads],
+            "images": [h.images if "images" in h.read else None for h in heads],
+            "manifests": [h.manifests if "manifests" in h.read else None for h in heads],
+            "tags": [dict(h.tags) if "tags" in h.read else None for h in heads],
+            "has_lifecycle_policy": [_has(h, "lifecycle_policy", h.lifecycle_policy) for h in heads],
+            "has_repository_policy": [_has(h, "repository_policy", h.repository_policy) for h in heads],
+            "tag_mutability": [h.repository.tag_mutability for h in heads],
+            "gaps": ["; ".join(map(str, h.gaps)) for h in heads],
+            "read_at": [h.read_at for h in heads],
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each repository as a frame; `image_columns` of a table module gives the images.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return frame(self.to_columns())
+
+    def _repr_html_(self) -> str:
+        columns = self.to_columns()
+        names = ("repository", "images", "has_lifecycle_policy", "gaps")
+        rows = list(zip(*(columns[name] for name in names), strict=True))
+        return html_table(("repository", "images", "lifecycle policy", "gaps"), rows, caption=repr(self).strip("<>"))
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the snapshot as JSON Lines with gzip and return the path.
+
+        The file is whole or not there: it is written beside `path` and put in its place at the end. Equal snapshots
+        give equal bytes. Name it `.jsonl.gz`; any gzip tool unpacks it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        place = Path(path)
+        files.replace(place, self._write)
+        return place
+
+    def _write(self, target: BinaryIO) -> None:
+        target.write(files.pack([lines.header_line(self._header)]))
+        for item in self._held.values():
+            target.write(item.packed())
+        target.write(files.pack([self._last_line()]))
+
+    def _last_line(self) -> bytes:
+        return lines.registry_line(
+            self._settings, self._registry_gaps, finished_at=self._finished_at, repositories=len(self._held)
+        )
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        return (
+            self._header == other._header
+            and self._settings == other._settings
+            and self._registry_gaps == other._registry_gaps
+            and list(self) == list(other)
+            and all(self[name] == other[name] for name in self)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # a snapshot is a whole registry: compared, never a key
+
+    @override
+    def __repr__(self) -> str:
+        heads = [item.head for item in self._held.values()]
+        images = sum(head.images for head in heads)
+        told = f"{counted(len(heads), 'repository', 'repositories')}, {counted(images, 'image')}"
+        gaps = f", {counted(len(self.gaps), 'gap')}" if self.gaps else ""
+        return f"<Snapshot of {self.account} in {self.region}, {iso(self.taken_at)}: {told}{gaps}>"
+
+
+def _has(head: Head, part: Part, text: str | None) -> bool | None:
+    return text is not None if part in head.read else None
+
+
+def head_of(entry: RepositorySnapshot) -> Head:
+    """Return what is kept ready of a repository."""
+    images, manifests = entry.kept
+    return Head(
+        repository=entry.repository,
+        read_at=entry.read_at,
+        tags=entry.tags if "tags" in entry.read else {},
+        lifecycle_policy=entry.lifecycle_policy if "lifecycle_policy" in entry.read else None,
+        repository_policy=entry.repository_policy if "repository_policy" in entry.read else None,
+        read=entry.read,
+        gaps=entry.gaps,
+        unread=entry.unread,
+        images=len(images),
+        manifests=len(manifests),
+    )
+
+
+def load(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Snapshot:
+    """Return a saved snapshot. The file is walked once; repositories are read from it when they are asked for.
+
+    It stays open, so that replacing or deleting it does no harm. A file that was unpacked, or packed again by another
+    tool, is kept packed in memory instead. Structure, lengths, counts and the end are checked now, the content of images
+    when it is read; `read_repositories` checks everything.
+
+    Raises:
+        InvalidInput: the file is cut off, damaged or no snapshot; path, line and remedy are named.
+        OSError: it cannot be opened.
+    """
+    snapshot, _, _ = read_file(Path(path), limits or Limits())
+    if snapshot is None:
+        raise InvalidInput.single("not a snapshot that can be read", str(path), "its end is missing")
+    return snapshot
+
+
+def read_file(
+    path: Path, limits: Limits, *, open_end: bool = False
+) -> tuple[Snapshot | None, list[Held], Header | None]:
+    """Return the snapshot of a file, its repositories and its header; with an open end the snapshot may be None."""
+    file = OpenFile(path)
+    with path.open("rb") as source:
+        reader = LineReader(source, path, limits)
+        gathering = _Gathering(reader, file)
+        for step in files.walk(reader, open_end=open_end):
+            gathering.take(step)
+        held = gathering.done()
+    if gathering.closing is None or gathering.header is None:
+        return None, held, gathering.header
+    closing = gathering.closing
+    found = Snapshot(
+        gathering.header, held, settings=closing.settings, gaps=closing.gaps, finished_at=closing.finished_at
+    )
+    return found, held, gathering.header
+
+
+class _Gathering:
+    """Takes the steps of a file and keeps where each repository lies."""
+
+    def __init__(self, reader: LineReader, file: OpenFile) -> None:
+        self._reader, self._file = reader, file
+        self._make: list[Callable[[], Held | None]] = []
+        self._lines: list[bytes] | None = None
+        self._begun: Begun | None = None
+        self.header: Header | None = None
+        self.closing: Closing | None = None
+
+    def take(self, step: files.Step) -> None:
+        """Take one step."""
+        if isinstance(step, Header):
+            self.header = step
+        elif isinstance(step, Begun):
+            self._begin(step)
+        elif isinstance(step, Closing):
+            self.closing = step
+        elif isinstance(step, (Body, Ended)):
+            assert self._begun is not None
+            if self._lines is not None:
+                self._lines.append(step.line.data)
+            elif step.line.member != self._begun.line.member:
+                raise self._reader.refuse("stands in another gzip member than the line before")
+            if isinstance(step, Ended):
+                self._end(step, self._begun)
+
+    def _begin(self, step: Begun) -> None:
+        self._begun = step
+        # Only what begins a member of its own can be read alone; whatever was packed again is kept in memory.
+        self._lines = None if step.line.first and step.line.member > 0 else [step.line.data]
+
+    def _end(self, step: Ended, begun: Begun) -> None:
+        head, first = step.head, begun.line.number
+        if self._lines is not None:
+            data = files.pack(line + b"\n" for line in self._lines)
+            held = Packed(head, data, str(self._file.path), first)
+            self._make.append(lambda: held)
+        else:
+            member = step.line.member
+            self._make.append(lambda: self._stored(head, member, first))
+        self._lines = None
+
+    def _stored(self, head: Head, member: int, first: int) -> Held | None:
+        if member >= len(self._reader.spans):
+            return None  # cut off within its last bytes
+        begin, end = self._reader.spans[member]
+        return Stored(head, self._file, begin, end - begin, first)
+
+    def done(self) -> list[Held]:
+        """Return the whole repositories."""
+        return [held for make in self._make if (held := make()) is not None]
