@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 import attrs
 from typing_extensions import override
@@ -29,7 +30,16 @@ from ecrkit.records import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Assignment", "FleetItem", "FleetRun", "GroupTotal", "Loader", "RepositoryRun", "fleet_run"]
+__all__ = [
+    "Assignment",
+    "FleetItem",
+    "FleetRun",
+    "GroupTotal",
+    "Loader",
+    "RepositoryEntry",
+    "RepositoryRun",
+    "fleet_run",
+]
 
 AnyPolicy = LifecyclePolicy | str | Mapping[str, Any]
 LiveState = Literal["none", "broken", "idle", "works", "unknown"]
@@ -37,6 +47,35 @@ Drift = Literal["same", "differs", "missing", "unwanted", "unknown"]
 
 _NOTHING: Final = ByteRange.exactly(0)
 _CHUNK: Final = 32
+
+
+class RepositoryEntry(Protocol):
+    """A repository as a snapshot holds it: `read` names the parts that were read, and the others must not be asked."""
+
+    @property
+    def name(self) -> str:
+        """The repository's name."""
+        ...
+
+    @property
+    def read(self) -> AbstractSet[str]:
+        """The parts that were read, of `images`, `lifecycle_policy` and `tags`."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """The images."""
+        ...
+
+    @property
+    def lifecycle_policy(self) -> str | None:
+        """The text of the live policy, or None when there is none."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The resource tags."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -54,8 +93,21 @@ class FleetItem:
     tags: Mapping[str, str] = attrs.field(factory=dict)
     tags_known: bool = True
 
+    @classmethod
+    def of(cls, entry: RepositoryEntry) -> Self:
+        """Return the item of a repository of a snapshot; what the snapshot did not read is not known."""
+        read = entry.read
+        return cls(
+            repository=entry.name,
+            inventory=entry.inventory if "images" in read else None,
+            live_policy=entry.lifecycle_policy if "lifecycle_policy" in read else None,
+            policy_known="lifecycle_policy" in read,
+            tags=entry.tags if "tags" in read else {},
+            tags_known="tags" in read,
+        )
 
-Loader = Callable[[], Iterable[FleetItem]]
+
+Loader = Callable[[], "Iterable[FleetItem | RepositoryEntry]"]
 """Reads repositories where the work on them is done; picklable when that is another process."""
 
 
@@ -301,7 +353,7 @@ def _sum(ranges: Iterable[ByteRange]) -> ByteRange:
 
 def fleet_run(
     wanted: Assignment | AnyPolicy | None,
-    items: Iterable[FleetItem | Loader],
+    items: Iterable[FleetItem | RepositoryEntry | Loader],
     *,
     now: dt.datetime,
     in_use: InUse | None = None,
@@ -316,9 +368,9 @@ def fleet_run(
 
     Args:
         wanted: the policy for all, an `Assignment`, or None to run the live policy of each.
-        items: the repositories; taken as they are needed, so that a reader of a file serves. A function without
-            arguments stands for the repositories that it returns, and is called where the work is done: sending a
-            function that reads part of a file costs less than sending what it reads.
+        items: the repositories, such as the `entries()` of a snapshot; taken as they are needed, so that a reader of a
+            file serves. A function without arguments stands for the repositories that it returns, and is called where
+            the work is done: sending a function that reads part of a file costs less than sending what it reads.
         now: the instant of the run.
         in_use: the images that run somewhere.
         group: the resource tag to add up by, such as `Team`, or a function of name and tags.
@@ -349,21 +401,25 @@ def fleet_run(
     return FleetRun(now=now, rows=tuple(rows))
 
 
-def _chunks(items: Iterable[FleetItem | Loader]) -> Iterator[list[FleetItem] | Loader]:
+def _chunks(items: Iterable[FleetItem | RepositoryEntry | Loader]) -> Iterator[list[FleetItem] | Loader]:
     gathered: list[FleetItem] = []
     for item in items:
-        if not isinstance(item, FleetItem):
+        if callable(item):
             if gathered:
                 yield gathered
                 gathered = []
             yield item
             continue
-        gathered.append(item)
+        gathered.append(_item(item))
         if len(gathered) == _CHUNK:
             yield gathered
             gathered = []
     if gathered:
         yield gathered
+
+
+def _item(given: FleetItem | RepositoryEntry) -> FleetItem:
+    return given if isinstance(given, FleetItem) else FleetItem.of(given)
 
 
 def _run_chunk(
@@ -378,7 +434,7 @@ def _run_chunk(
     simulated = partial(simulate, now=now, count_children=count_children, in_use=in_use)
     found: list[RepositoryRun] = []
     for part in chunk:
-        found += _rows(part if isinstance(part, list) else part(), wanted, simulated, group)
+        found += _rows(part if isinstance(part, list) else map(_item, part()), wanted, simulated, group)
     return found
 
 

@@ -20,7 +20,8 @@ from ecrkit.lifecycle import (
     keep_last,
     simulate,
 )
-from ecrkit.records import Image
+from ecrkit.records import Image, Repository
+from ecrkit.snapshot.contents import RepositorySnapshot
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 KEEP_TWO, KEEP_ONE, UNTAGGED = build(keep_last(2)), build(keep_last(1)), build(expire_untagged(after_days=3))
@@ -157,6 +158,34 @@ class TestGaps:
         assert [gap.repository for gap in found.gaps] == ["dark"]
         assert not found.certain
         assert "1 repository not looked at: dark" in found.to_text()
+
+
+class TestSnapshots:
+    """The repositories of a snapshot, as it holds them; what it did not read is not known."""
+
+    @pytest.mark.parametrize(
+        ("read", "gap", "live"),
+        [
+            ({"images", "tags", "lifecycle_policy"}, "", "works"), ({"images", "tags"}, "", "unknown"),
+            ({"tags", "lifecycle_policy"}, "its images could not be read", "unknown"),
+            ({"images", "lifecycle_policy"}, "its resource tags could not be read", "unknown"),
+        ],
+    )  # fmt: skip
+    def test_entries_serve_as_items(self, read, gap, live):
+        repository = Repository(
+            name="app", arn="arn:aws:ecr:us-east-1:123456789012:repository/app", registry_id="123456789012",
+            uri="", created_at=NOW,
+        )  # fmt: skip
+        entry = RepositorySnapshot(
+            repository=repository, read_at=NOW, read=read, tags={"Team": "x"}, lifecycle_policy=KEEP_TWO.to_json(),
+            images=inventory(3).images,
+        )  # fmt: skip
+        wanted = Assignment(default=KEEP_TWO, tags=[({"Team": "y"}, KEEP_ONE)])
+        for items in ([entry], [lambda: [entry]]):
+            [row] = fleet_run(wanted, items, now=NOW, group="Team").rows
+            assert (row.gap, row.live) == (gap, live)
+            assert row.expired == (0 if gap else 1)
+            assert row.group == ("x" if "tags" in read else "")
 
 
 class TestGroups:
