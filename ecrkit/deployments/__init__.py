@@ -3,6 +3,7 @@
 from ecrkit.deployments.ecs import uses_of_task, uses_of_task_definition
 from ecrkit.deployments.functions import uses_of_function
 from ecrkit.deployments.in_use import Gap, InUse, RepositoryUse, Use, Workload
+from ecrkit.deployments.pod_specs import POD_KINDS, ContainerImage, ContainerRole, SpecImages, images_of
 from ecrkit.deployments.pods import from_pods, workload_of
 from ecrkit.deployments.signs import (
     SCANNERS,
@@ -14,13 +15,18 @@ from ecrkit.deployments.signs import (
 )
 
 __all__ = [
+    "POD_KINDS",
     "SCANNERS",
+    "ContainerImage",
+    "ContainerRole",
     "Gap",
     "InUse",
     "RepositoryUse",
+    "SpecImages",
     "Use",
     "Workload",
     "from_pods",
+    "images_of",
     "named_in_folder",
     "named_in_text",
     "pulled_since",

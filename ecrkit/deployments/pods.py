@@ -125,7 +125,7 @@ def _of_pod(pod: Any, cluster: str, include_finished: bool) -> list[Use]:
             found.append(
                 Use(
                     reference=reference,
-                    digest=_digest_of(state.get("imageID")),
+                    digest=pulled_digest(state.get("imageID")),
                     workload=workload_of(pod, cluster=cluster, container=name),
                     since=_time(((state.get("state") or {}).get("running") or {}).get("startedAt")) or started,
                     source="pod",
@@ -134,7 +134,7 @@ def _of_pod(pod: Any, cluster: str, include_finished: bool) -> list[Use]:
     return found
 
 
-def _digest_of(image_id: object) -> str | None:
+def pulled_digest(image_id: object) -> str | None:
     """Return the digest that was pulled.
 
     A bare digest is that of the image's configuration, which no registry knows as an image.
