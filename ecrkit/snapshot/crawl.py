@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, Protocol
 
@@ -19,7 +20,7 @@ from ecrkit.snapshot.cache import ManifestCache
 from ecrkit.snapshot.contents import Gap, Part
 from ecrkit.snapshot.files import Limits
 from ecrkit.snapshot.lines import Asked, Head, Header
-from ecrkit.snapshot.snapshot import Held, Packed, Snapshot, Stored, read_file
+from ecrkit.snapshot.snapshot import Held, Packed, Snapshot, read_file
 
 __all__ = ["Selection", "SnapshotSource", "take"]
 
@@ -117,7 +118,7 @@ def _settings(source: SnapshotSource) -> tuple[dict[str, Any], list[Gap]]:
             found[what] = value
     account: dict[str, Any] = {}
     for name in ACCOUNT_SETTINGS:
-        value = ask(f"account_settings.{name}", "GetAccountSetting", lambda name=name: source.account_setting(name))
+        value = ask(f"account_settings.{name}", "GetAccountSetting", partial(source.account_setting, name))
         if value is not _NOTHING:
             account[name] = value
     if account:
@@ -412,8 +413,7 @@ class _WorkFile:
 
         def write(target: BinaryIO) -> None:
             target.write(files.pack([lines.header_line(self.header)]))
-            for item in kept:
-                target.write(item.packed())
+            target.writelines(item.packed() for item in kept)
 
         files.replace(self._path, write)
         self._target = self._path.open("ab")

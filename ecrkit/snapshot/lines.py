@@ -362,7 +362,7 @@ def read_end(raw: Mapping[str, Any], head: Head) -> Head:
         raise _Faulty(f"ends {str(raw['end'])!r:.80}, but {head.name!r} was begun")
     return attrs.evolve(
         head,
-        read=_parts(part for part in PARTS if part in _list_of_texts(raw, "read")),
+        read=frozenset(part for part in PARTS if part in _list_of_texts(raw, "read")),
         gaps=_read_gaps(raw),
         unread=texts(raw, "unread"),
         images=member(raw, "images", int),

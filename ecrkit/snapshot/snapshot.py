@@ -371,8 +371,7 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
 
     def _write(self, target: BinaryIO) -> None:
         target.write(files.pack([lines.header_line(self._header)]))
-        for item in self._held.values():
-            target.write(item.packed())
+        target.writelines(item.packed() for item in self._held.values())
         target.write(files.pack([self._last_line()]))
 
     def _last_line(self) -> bytes:
@@ -428,8 +427,8 @@ def load(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Snaps
     """Return a saved snapshot. The file is walked once; repositories are read from it when they are asked for.
 
     It stays open, so that replacing or deleting it does no harm. A file that was unpacked, or packed again by another
-    tool, is kept packed in memory instead. Structure, lengths, counts and the end are checked now, the content of images
-    when it is read; `read_repositories` checks everything.
+    tool, is kept packed in memory instead. Structure, lengths and the end are checked now, the content of images when
+    it is read; `read_repositories` checks everything.
 
     Raises:
         InvalidInput: the file is cut off, damaged or no snapshot; path, line and remedy are named.
