@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecrkit.cost.attribution import SharedLayers, attribute
 from ecrkit.cost.image_storage import image_storage
 from ecrkit.cost.storage import storage
 from ecrkit.images import Inventory, freed_by, stored_across, stored_bytes
-from ecrkit.records import RawManifest
+from ecrkit.records import Image, RawManifest
 from tests.property.test_images_storage import inventory_of, worlds
 
 
@@ -46,3 +47,50 @@ def test_a_report_says_what_the_parts_say(many: list[list[RawManifest]], mountin
     assert report.apart.exact == sum(stored_bytes(i).exact or 0 for i in inventories.values())
     with ThreadPoolExecutor(2) as pool:
         assert storage(inventories, blob_mounting=mounting, executor=pool) == report
+
+
+OWNERS = ["pay", "web", "ops", None]
+
+
+@settings(max_examples=200)
+@given(
+    many=st.lists(worlds(), min_size=1, max_size=3),
+    rule=st.sampled_from(["even", "by_images", "first_pusher"]),
+    mounted=st.booleans(),
+    seed=st.integers(0, 10**6),
+    data=st.data(),
+)
+def test_the_parts_add_up_to_the_byte(
+    many: list[list[RawManifest]], rule: SharedLayers, mounted: bool, seed: int, data: st.DataObject
+) -> None:
+    inventories = {}
+    for n, world in enumerate(many):
+        read = {m.digest for m in data.draw(st.lists(st.sampled_from(world)))} if world and data.draw(st.booleans()) else None
+        inventories[f"r{n}"] = inventory_of(world, read)
+
+    def by(repository: str, image: Image) -> str | None:
+        return OWNERS[(int(image.digest[7:17], 16) + seed) % len(OWNERS)]
+
+    found = attribute(inventories, by, shared_layers=rule, mounted=mounted)
+    report = storage(inventories)
+    expected = report.bytes.low if mounted else report.apart.low
+    assert sum(s.bytes.low for s in found.shares) == found.total.low == expected
+    if not mounted:
+        assert sum(s.bytes.high or 0 for s in found.shares) == found.total.high == report.apart.high
+    # Nobody pays less than what it alone holds, nor more than all that its images hold.
+    for share in found.shares:
+        mine = {
+            name: {i.digest for i in inv.images if by(name, i) == share.owner and i.digest in inv.manifests}
+            for name, inv in inventories.items()
+        }
+        held = sum(_blob_sum(inventories[n], digests) for n, digests in mine.items())
+        assert share.bytes.low <= held
+        if not mounted:
+            others = {n: {i.digest for i in inv.images} - mine[n] for n, inv in inventories.items()}
+            assert share.bytes.low >= report.apart.low - sum(_blob_sum(inventories[n], d) for n, d in others.items())
+
+
+def _blob_sum(inventory: Inventory, digests: set[str]) -> int:
+    """The slow way: every blob of the manifests that were read, once."""
+    blobs = {b.digest: b.size or 0 for d in digests if d in inventory.manifests for b in inventory.manifests[d].blobs}
+    return sum(blobs.values())
