@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import attrs
 import pytest
@@ -22,6 +23,7 @@ from ecrkit.events import parse_event
 from ecrkit.local import ImagePushed, ImageReplicated, ServiceFault, client
 from ecrkit.local.images import artifact
 from ecrkit.replication import Destination, ReplicationConfiguration, ReplicationRule, RepushPlan, lag_from_events
+from tests.support.lab import INDEX
 from tests.support.replication import AWAY, FAR, HOME, OTHER, OWN, World, app, rule, two_platforms
 
 THERE, THERE_TOO, THEIRS = Destination(AWAY, OWN), Destination(FAR, OWN), Destination(AWAY, OTHER)
@@ -223,6 +225,53 @@ class TestWait:
         assert result.ok
         assert set(world.tags(AWAY)) == set(world.tags(HOME))
 
+    def test_what_refers_to_a_referrer(self):
+        world = World(rule(AWAY))
+        built = app()
+        world.push(built)
+        sbom = artifact(built, "application/vnd.example.sbom")
+        world.push(sbom, None)
+        signature = artifact(sbom, "application/vnd.example.signature")
+        world.engine.replication.delay(dt.timedelta(minutes=5), digest=signature.digest)
+        world.push(signature, None)
+        with opened(world) as registry:
+            result = registry.replication.wait("app:v1", referrers=True)
+        assert result.ok
+        assert result.destinations[0].waited >= dt.timedelta(minutes=5)
+
+    def test_children_of_an_index_in_an_index(self):
+        world = World(rule(AWAY))
+        inner = two_platforms()
+        late = inner.children[1].digest
+        world.engine.replication.delay(dt.timedelta(minutes=5), digest=late)
+        world.push(inner, None)
+        text = json.dumps({
+            "schemaVersion": 2, "mediaType": INDEX,
+            "manifests": [{"mediaType": INDEX, "digest": inner.digest, "size": len(inner.manifest)}],
+        })  # fmt: skip
+        world("PutImage", repositoryName="app", imageManifest=text, imageTag="outer")
+        with opened(world) as registry:
+            result = registry.replication.wait("app:outer")
+        assert result.ok
+        assert result.destinations[0].waited >= dt.timedelta(minutes=5)
+
+    def test_an_archived_copy_is_not_there(self):
+        world = World(rule(AWAY))
+        digest = world.push(app())
+        world.pass_time(60)
+        asked = {"repositoryName": "app", "imageId": {"imageDigest": digest}, "targetStorageClass": "ARCHIVE"}
+        world("UpdateImageStorageClass", AWAY, **asked)
+        with opened(world) as registry:
+            found = registry.replication.wait("app:v1", timeout=60).destinations[0]
+        assert (found.outcome, found.missing) == ("timed_out", (f"image {digest}",))
+
+    def test_patience_ends_with_the_time(self):
+        world = World()
+        world.push(app())
+        world.configure(rule(AWAY))
+        with opened(world) as registry:
+            assert outcomes(registry.replication.wait("app:v1", timeout=4)) == {str(THERE): "not_covered"}
+
     @pytest.mark.parametrize("operation", ["DescribeImageReplicationStatus", "DescribeRegistry"])
     @pytest.mark.parametrize("code", ["AccessDeniedException", "UnsupportedOperationException"])
     def test_without_status_or_rules_by_digest_alone(self, operation, code):
@@ -414,6 +463,35 @@ class TestBackfill:
             assert backfills.stop(started).status == "STOPPED"
             assert backfills.wait(started).last.status == "STOPPED"
 
+    def test_one_that_somebody_stops_is_not_begun_again(self):
+        world = World()
+        for number in range(3):
+            world.push(app(str(number)), f"v{number}")
+        world.configure(rule(AWAY))
+        world.engine.replication.fail("KmsError")
+        with opened(world) as registry:
+            backfills = registry.replication.backfills
+
+            def stop(progress):
+                if progress.total == 3 and progress.done == 0 and backfills.list()[0].status == "IN_PROGRESS":
+                    backfills.stop(backfills.list()[0])
+
+            outcome = backfills.run(AWAY, attempts=3, on_progress=stop)
+        assert [r.status for r in outcome.rounds] == ["STOPPED"]
+        assert not outcome.ok
+
+    def test_one_that_fails_as_a_whole_has_ended(self):
+        world = World()
+        for number in range(101):
+            world.push(app(), f"v{number}")
+        world.configure(rule(AWAY))
+        world.engine.replication.fail("KmsError")
+        with opened(world) as registry:
+            backfills = registry.replication.backfills
+            outcome = backfills.wait(backfills.start(AWAY))
+        assert (outcome.last.status, outcome.last.ended, len(outcome.failures)) == ("FAILED", True, 100)
+        assert world.engine.clock.now() - outcome.last.started_at < dt.timedelta(minutes=10)
+
     def test_throttles_are_waited_out(self):
         world = World()
         world.push(app())
@@ -479,12 +557,19 @@ class TestAudit:
         world.push(app("2"), "v1")
         world.pass_time(60)
         host = f"{OWN}.dkr.ecr.{HOME}.amazonaws.com/app"
-        references = [f"{host}:multi", f"{host}@{app('1').digest}", f"{host}:v1", f"{host}:gone", "quay.io/x/y:1"]
+        references = [
+            f"{host}:multi",
+            f"{host}:v1@{app('1').digest}",
+            f"{host}@{app('1').digest}",
+            f"{host}:v1",
+            f"{host}:gone",
+            "quay.io/x/y:1",
+        ]
         with opened(world) as registry:
             found = registry.replication.failover_check(references, AWAY)
-        assert [e.state for e in found.entries] == ["ready", "ready", "missing", "unknown", "elsewhere"]
+        assert [e.state for e in found.entries] == ["ready", "ready", "ready", "missing", "unknown", "elsewhere"]
         assert found.entries[0].target == f"{OWN}.dkr.ecr.{AWAY}.amazonaws.com/app:multi"
-        assert app("1").digest in found.entries[2].reason
+        assert app("1").digest in found.entries[3].reason
         assert not found.ok
 
     def test_failover_with_a_destination_that_cannot_be_read(self):

@@ -420,6 +420,19 @@ class TestDeletes:
         assert world.tags(HOME) == {}
         assert world.tags(AWAY) == {}
 
+    def test_what_an_index_there_references_stays(self):
+        world = World(rule(AWAY, deletes=True))
+        built = two_platforms()
+        world.push(built)
+        world.pass_time(30)
+        world.engine.replication.delay(dt.timedelta(minutes=10), digest=built.digest)
+        for digest in (built.digest, *(child.digest for child in built.children)):
+            world("BatchDeleteImage", repositoryName="app", imageIds=[{"imageDigest": digest}])
+        world.pass_time(30)
+        assert len(world.tags(AWAY)) == 3
+        world.pass_time(600)
+        assert set(world.tags(AWAY)) == {child.digest for child in built.children}
+
     def test_what_was_pushed_again_meanwhile_stays(self):
         world = World(rule(AWAY, deletes=True))
         digest = world.push(app())

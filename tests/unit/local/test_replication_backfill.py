@@ -113,6 +113,22 @@ class TestBackfill:
                                            maxResults=1000)["results"])) == ("FAILED", 100)  # fmt: skip
         assert found["failureCode"]
 
+    @pytest.mark.parametrize(("bad", "status"), [(50, "FAILED"), (49, "COMPLETE")])
+    def test_half_of_a_hundred_is_enough(self, bad, status):
+        world = World()
+        for number in range(bad):
+            world.push(app("bad"), f"b{number}")
+        for number in range(100 - bad):
+            world.push(app("good"), f"g{number}")
+        world.pass_time(1)
+        world.push(app("late"), "late")
+        world.configure(rule(AWAY))
+        world.engine.replication.fail("KmsError", digest=app("bad").digest)
+        backfill = begin(world)
+        world.pass_time(600)
+        found = results(world, backfill)
+        assert (found["status"], found["progress"]["failedReplicationCount"]) == (status, bad)
+
     def test_results_come_in_pages(self):
         world = old_images(count=3)
         backfill = begin(world)

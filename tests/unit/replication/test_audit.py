@@ -66,6 +66,10 @@ class TestDrift:
         }  # fmt: skip
         assert next(d for d in found.drifts if d.kind == "tag_moved").there == ONE
 
+    def test_a_repository_that_is_not_there_is_empty(self):
+        found = drift({"app": [image(ONE)]}, {}, source=HOME, destination=AWAY, now=NOW)
+        assert kinds(found) == [("missing", None)]
+
     def test_extra_is_no_gap(self):
         found = report([], [image(ONE, "v1")])
         assert (kinds(found), found.ok) == ([("extra", None)], True)
@@ -99,6 +103,10 @@ class TestRepush:
     def test_from_drift(self):
         found = report([image(ONE, "v1", "v2"), image(TWO)], [image(THREE, "v1")])
         plan = RepushPlan.from_drift(found)
+        moved = report([image(ONE, "v1"), image(TWO, "v2")], [image(ONE, "v2"), image(TWO)])
+        assert [(i.digest, i.tags, i.why) for i in RepushPlan.from_drift(moved).items] == [
+            (ONE, ("v1",), "tag_missing"), (TWO, ("v2",), "tag_moved"),
+        ]  # fmt: skip
         assert [(i.digest, i.tags) for i in plan.items] == [(ONE, ("v1", "v2")), (TWO, ())]
         host = "123456789012.dkr.ecr.{}.amazonaws.com/app"
         here, there = host.format("us-east-1"), host.format("eu-west-1")
@@ -160,6 +168,10 @@ class TestLag:
         found = lag_from_events(events, source=HOME).to(AWAY)
         assert (found.count, found.median) == (0, None)
         assert (found.failed, found.unmatched, found.no_arrival) == (1, 1, 2)
+
+    def test_within_the_same_second(self):
+        found = lag_from_events([event("push", 0, 1), event("arrival", 0, 2)], source=HOME).to(AWAY)
+        assert (found.count, found.longest, found.unmatched) == (1, 0.0, 0)
 
     def test_another_source_is_another_report(self):
         events = [event("push", 0, 1), event("arrival", 30, 2)]
@@ -244,6 +256,8 @@ class TestFailover:
         found = check(names, self.HERE, {})
         assert [e.state for e in found.entries] == ["elsewhere", "elsewhere", "elsewhere", "unusable", "unusable"]
         assert len(found.gaps) == 2
+        assert [e.reference for e in found.elsewhere] == names[:3]
+        assert f"elsewhere: {names[1]}" in found.explain()
 
     def test_nothing_is_no_proof(self):
         found = check([], {}, {})
