@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+from types import ModuleType
 
 import pytest
 
-__all__ = ["require_tool"]
+__all__ = ["require_module", "require_tool"]
 
 
 def require_tool(name: str) -> str:
@@ -18,3 +20,13 @@ def require_tool(name: str) -> str:
     if os.environ.get("ECRKIT_REQUIRE_TOOLS"):
         pytest.fail(f"{name} is not installed, and ECRKIT_REQUIRE_TOOLS asks for it")
     pytest.skip(f"{name} is not installed")
+
+
+def require_module(name: str, *, package: str) -> ModuleType:
+    """Return the module `name` of `package`, or skip the test; with ECRKIT_REQUIRE_TOOLS set a miss is a failure."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as fault:
+        if os.environ.get("ECRKIT_REQUIRE_TOOLS"):
+            pytest.fail(f"{package} is not installed, and ECRKIT_REQUIRE_TOOLS asks for it: {fault}")
+        pytest.skip(f"{package} is not installed")
