@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from ecrkit.promotion.blobs import part_size
 from ecrkit.promotion.graph import Blob, Graph, Piece, read_graph
+from ecrkit.promotion.model import (
+    Candidate,
+    Environment,
+    GateAnswer,
+    Promotion,
+    PromotionGate,
+    PromotionPlan,
+    PromotionRecord,
+    RollbackPlan,
+)
 from ecrkit.promotion.plan import CopyItem, CopyPlan, CopyReport, CopyResult
 from ecrkit.promotion.references import UpstreamRef
 from ecrkit.promotion.service import PromotionService
@@ -13,13 +23,21 @@ from ecrkit.promotion.uploads import UploadFile
 
 __all__ = [
     "Blob",
+    "Candidate",
     "CopyItem",
     "CopyPlan",
     "CopyReport",
     "CopyResult",
+    "Environment",
+    "GateAnswer",
     "Graph",
     "Piece",
+    "Promotion",
+    "PromotionGate",
+    "PromotionPlan",
+    "PromotionRecord",
     "PromotionService",
+    "RollbackPlan",
     "Source",
     "TagTaken",
     "Tagged",

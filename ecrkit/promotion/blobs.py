@@ -91,7 +91,7 @@ class Mover:
                         found.update(part)
                     held = self._upload(move, upload_id, part, position)
                     if held is None:  # the upload that was to be taken up is no more
-                        upload_id, size, moved_to = self._start(move), size, 0
+                        upload_id, moved_to = self._start(move), 0
                         break
                     sent += len(part)
                     if held != position + len(part):
@@ -122,7 +122,7 @@ class Mover:
         noted = self.uploads.get(move.key, "").split()
         if len(noted) == 3 and noted[1].isdigit() and noted[2].isdigit() and int(noted[1]) > 0:
             position = int(noted[2])
-            if 0 < position and (move.size is None or position <= move.size):
+            if position > 0 and (move.size is None or position <= move.size):
                 return noted[0], int(noted[1]), position
         begun = move.target.start_upload(move.target_repository)
         return begun.upload_id, part_size(begun.part_size, move.size), 0

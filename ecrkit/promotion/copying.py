@@ -7,7 +7,7 @@ the tag finds the whole image behind it (OCI distribution specification; ECR API
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Final
 
 import attrs
@@ -19,9 +19,9 @@ from ecrkit.promotion.graph import Blob, Graph, Piece, read_graph
 from ecrkit.promotion.plan import CopyItem, CopyResult, Status
 from ecrkit.promotion.sources import Source, Target
 from ecrkit.promotion.tagging import TagLocks, put_piece, refuse_taken, set_tag, tag_is_immutable
-from ecrkit.records import Progress
+from ecrkit.records import Progress, Repository
 
-__all__ = ["Ends", "carry_out", "plan_item"]
+__all__ = ["BeforeTag", "Ends", "Means", "carry_out", "failed", "plan_item"]
 
 _GROUP: Final = 16
 """Images whose blobs are moved together: enough to keep the workers busy, few enough that images arrive early."""
@@ -61,16 +61,15 @@ def plan_item(
     former: str | None = None
     there: set[str] = set()
     lacking: list[Blob] = []
-    exists = True
+    kept: Repository | None = None
     try:
         kept = target.repository(repository)
     except NotFound as fault:
         if fault.code != "RepositoryNotFoundException":
             raise
-        exists = False
         if not create:
             obstacles.append(f"there is no repository {repository}; create_repository=True makes it")
-    if exists:
+    if kept is not None:
         former = None if tag is None else target.digest_of(repository, tag)
         if tag is not None and former not in (None, digest) and move and tag_is_immutable(kept, tag):
             obstacles.append(f"the tag {tag} names {former}, and the repository is {kept.tag_mutability}")
@@ -78,7 +77,7 @@ def plan_item(
         there = {image for image, seen in found.items() if seen.status == "ACTIVE"}
     wanted = [piece for piece in graph.pieces if piece.digest not in there]
     blobs = _blobs_of(wanted)
-    if exists:
+    if kept is not None:
         lacking, odd = _lacking(target, repository, blobs)
         obstacles += odd
     else:
@@ -92,7 +91,7 @@ def plan_item(
         tag=tag,
         former=former,
         move=move,
-        create_repository=not exists and create,
+        create_repository=kept is None and create,
         graph=graph,
         missing=[piece.digest for piece in wanted],
         blobs=lacking,
@@ -119,6 +118,9 @@ def _lacking(target: Target, repository: str, blobs: list[Blob]) -> tuple[list[B
     return lacking, odd
 
 
+BeforeTag = Callable[[CopyItem, Ends], None]
+
+
 @attrs.frozen(kw_only=True)
 class _Work:
     item: CopyItem
@@ -141,16 +143,23 @@ class _Meter:
                 self._tell(Progress(done=self._done, total=max(self._total, self._done), what="bytes"))
 
 
+@attrs.frozen(kw_only=True)
+class Means:
+    """By what copies are carried out.
+
+    `before_tag` is called when an image is whole in the target and its tag is not yet set.
+    """
+
+    fan_out: FanOut
+    clock: Clock
+    locks: TagLocks
+    uploads: MutableMapping[str, str]
+    keep_going: bool = False
+    before_tag: BeforeTag | None = None
+
+
 def carry_out(
-    pairs: Iterable[tuple[CopyItem, Ends]],
-    *,
-    fan_out: FanOut,
-    clock: Clock,
-    locks: TagLocks,
-    uploads: MutableMapping[str, str],
-    total: int,
-    keep_going: bool,
-    on_progress: OnProgress | None = None,
+    pairs: Iterable[tuple[CopyItem, Ends]], means: Means, *, total: int, on_progress: OnProgress | None = None
 ) -> Iterator[CopyResult]:
     """Copy images and yield what became of each, in their order, a group of them at a time."""
     meter = _Meter(total, on_progress)
@@ -158,32 +167,25 @@ def carry_out(
     for pair in pairs:
         group.append(pair)
         if len(group) == _GROUP:
-            yield from _carry_group(group, fan_out, clock, locks, uploads, meter, keep_going)
+            yield from _carry_group(group, means, meter)
             group = []
     if group:
-        yield from _carry_group(group, fan_out, clock, locks, uploads, meter, keep_going)
+        yield from _carry_group(group, means, meter)
 
 
-def _carry_group(
-    group: list[tuple[CopyItem, Ends]],
-    fan_out: FanOut,
-    clock: Clock,
-    locks: TagLocks,
-    uploads: MutableMapping[str, str],
-    meter: _Meter,
-    keep_going: bool,
-) -> Iterator[CopyResult]:
+def _carry_group(group: list[tuple[CopyItem, Ends]], means: Means, meter: _Meter) -> Iterator[CopyResult]:
+    keep_going = means.keep_going
     faults: dict[int, EcrkitError] = {}
     works: dict[int, _Work] = {}
     for number, (item, ends) in enumerate(group):
         try:
-            works[number] = _recheck(item, ends, uploads)
+            works[number] = _recheck(item, ends, means.uploads)
         except EcrkitError as fault:
             if not keep_going:
                 raise
             faults[number] = fault
     moves = {(move.key): move for work in works.values() for move in work.blobs}
-    mover = Mover(clock=clock, advance=meter.advance, uploads=uploads)
+    mover = Mover(clock=means.clock, advance=meter.advance, uploads=means.uploads)
     lost: dict[str, EcrkitError] = {}
     sent: dict[str, int] = {}
 
@@ -202,7 +204,7 @@ def _carry_group(
 
     # The largest first: they take longest, and would else run alone at the end.
     queue = sorted(moves.values(), key=lambda move: -(move.size or 0))
-    for move, answer in fan_out.each(carry, queue):
+    for move, answer in means.fan_out.each(carry, queue):
         if isinstance(answer, EcrkitError):
             lost[move.key] = answer
         else:
@@ -216,12 +218,12 @@ def _carry_group(
 
     def put(number: int) -> CopyResult | EcrkitError:
         try:
-            return _put_all(works[number], locks, mover, sent)
+            return _put_all(works[number], means, mover, sent)
         except EcrkitError as fault:
             return fault
 
     results: dict[int, CopyResult] = {}
-    for number, answer_of in fan_out.each(put, [n for n in works if n not in faults]):
+    for number, answer_of in means.fan_out.each(put, [n for n in works if n not in faults]):
         if isinstance(answer_of, EcrkitError):
             faults[number] = answer_of
         else:
@@ -288,11 +290,13 @@ def _move(item: CopyItem, ends: Ends, blob: Blob) -> BlobMove:
     )
 
 
-def _put_all(work: _Work, locks: TagLocks, mover: Mover, sent: dict[str, int]) -> CopyResult:
+def _put_all(work: _Work, means: Means, mover: Mover, sent: dict[str, int]) -> CopyResult:
     item, ends = work.item, work.ends
     pieces = {piece.digest: piece for piece in item.graph.pieces}
     root = pieces[item.digest]
-    later = any(p.role == "referrer" and p.digest in item.missing for p in item.graph.pieces)
+    later = means.before_tag is not None or any(
+        p.role == "referrer" and p.digest in item.missing for p in item.graph.pieces
+    )
     put = 0
     for piece in item.graph.pieces:
         if piece.digest not in item.missing:
@@ -302,13 +306,15 @@ def _put_all(work: _Work, locks: TagLocks, mover: Mover, sent: dict[str, int]) -
             continue
         _put(work, piece, pieces, mover)
         put += 1
+    if means.before_tag is not None:
+        means.before_tag(item, ends)
     former = item.former
     if item.tag is not None:
 
         def with_tag(tag: str) -> None:
             _put(work, root, pieces, mover, tag)
 
-        with locks.of(item.place, item.tag):
+        with means.locks.of(item.place, item.tag):
             # What the tag named when the plan was made is all that it may be moved from.
             tagged = set_tag(
                 ends.target, ends.target_repository, root, item.tag,

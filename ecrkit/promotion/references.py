@@ -90,8 +90,8 @@ def parse_source(source: ImageRef | UpstreamRef | str) -> ImageRef | UpstreamRef
         InvalidReference: the text is neither.
 
     Example:
-        >>> parse_source("team/app:v1")
-        ImageRef('team/app:v1')
+        >>> str(parse_source("team/app:v1"))
+        'team/app:v1'
         >>> parse_source("public.ecr.aws/docker/library/node:20").host
         'public.ecr.aws'
     """

@@ -1,403 +1,195 @@
-"""The promotion service: give tags, plan and make copies, promote and roll back, over ports to both registries."""
+"""The promotion service: tags and copies, and promotions with gates, records and rollbacks over them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
-from typing import Protocol
+from collections.abc import MutableMapping
 
 import attrs
 
-from ecrkit.errors import EcrkitError, InvalidInput, NotFound
-from ecrkit.ports import Clock, FanOut, OnProgress
-from ecrkit.promotion.copying import Ends, carry_out, failed, plan_item
+from ecrkit.errors import PlanOutdated, PlanRefused
+from ecrkit.ports import OnProgress
+from ecrkit.promotion.copies import CopyService, place_of
+from ecrkit.promotion.copying import Ends
 from ecrkit.promotion.graph import Piece, parsed
-from ecrkit.promotion.plan import CopyItem, CopyPlan, CopyReport, CopyResult
-from ecrkit.promotion.references import ImageRefLike, UpstreamRef, parse_source
-from ecrkit.promotion.sources import Source, Target
-from ecrkit.promotion.tagging import Tagged, TagLocks, put_piece, set_tag
-from ecrkit.refs import ImageRef, RegistryHost
-from ecrkit.refs import tag as checked_tag
+from ecrkit.promotion.model import (
+    GateAnswer,
+    Promotion,
+    PromotionPlan,
+    PromotionRecord,
+    RollbackPlan,
+    ask_gates,
+)
+from ecrkit.promotion.plan import CopyItem
+from ecrkit.promotion.promoting import plan_rollback, read_manifest, records_of, write_record
+from ecrkit.promotion.references import ImageRefLike
+from ecrkit.promotion.sources import Source
+from ecrkit.promotion.tagging import put_piece, set_tag
+from ecrkit.records import RawManifest
+from ecrkit.refs import ImageRef
 
-__all__ = ["CopyPair", "Gateway", "PromotionService", "SourceLike"]
-
-SourceLike = ImageRef | UpstreamRef | str
-"""A reference to an image in ECR or in any other registry."""
-CopyPair = tuple[SourceLike, ImageRef | str]
-"""An image and where it is to go."""
-
-
-class Gateway(Source, Target, Protocol):
-    """A registry of ECR, as a source and as a target."""
+__all__ = ["PromotionService"]
 
 
 @attrs.frozen
-class PromotionService:
+class PromotionService(CopyService):
     """Moves images without changing them: every digest in the target is the source's.
 
     `registries` gives the gateway to an account's registry in a Region; the caller supplies it, since another account
     may need other credentials. `upstream` gives what reads a registry that is not private ECR, by its host.
     """
 
-    own: Gateway
-    clock: Clock
-    fan_out: FanOut
-    registries: Callable[[str, str], Gateway | None]
-    upstream: Callable[[str], Source] | None = None
-    _locks: TagLocks = attrs.field(factory=TagLocks, repr=False, eq=False)
-
-    def with_registries(self, registries: Callable[[str, str], Gateway | None]) -> PromotionService:
-        """Return the service reaching other registries by other means, such as with a role of the other account.
-
-        `registries` gives a gateway by account and Region, for instance
-        `lambda account, region: opened[account].in_region(region).gateway`.
-        """
-        return attrs.evolve(self, registries=registries)
-
-    def with_upstream(self, upstream: Callable[[str], Source]) -> PromotionService:
-        """Return the service reading registries other than private ECR by other means, such as with a password.
-
-        `upstream` gives a source by host, for instance `lambda host: OciSource(host, username=..., password=...)`.
-        """
-        return attrs.evolve(self, upstream=upstream)
-
-    # ---- tags
-
-    def retag(
-        self, ref: ImageRefLike, tag: str, *, move: bool = False, former: str | None = None
-    ) -> Tagged:
-        """Give an image one more tag in its repository, and return what became of the tag.
-
-        The manifest is put again byte for byte as it was read by its digest, so the digest stays. Doing it twice is
-        no error. A tag that names another image is left alone and the error says which, unless `move`; ECR has no
-        compare and set, so the tag is read right before and right after. In a repository where tags are immutable
-        two promotions at once cannot both succeed; where they are mutable, the later one wins, and the earlier one
-        knows only if it was overtaken before it looked. Within one process they come one after the other.
-
-        Args:
-            ref: repository with a tag, a digest or both; with neither the tag `latest`.
-            tag: the tag to give.
-            move: take the tag from another image, where the repository's mutability lets it.
-            former: with `move`, the digest that the tag must name to be moved.
-
-        Calls: two when there is nothing to do, else six, or seven when a tag is moved.
+    def plan_promotion(self, promotion: Promotion, *, reader: Source | None = None) -> PromotionPlan:
+        """Return what a promotion would move and what its gates say now; nothing is changed.
 
         Raises:
-            TagTaken: the tag names another image and was left alone, or was moved by somebody else meanwhile.
-            NotFound: no such repository or image.
-            InvalidReference: the tag cannot stand in a reference.
+            NotFound: the source has no such image.
+            InvalidInput: a reference is wrong.
         """
-        checked_tag(tag)
-        image = ref if isinstance(ref, ImageRef) else ImageRef.parse(ref)
-        gateway, repository = self._gateway(image.registry), str(image.repository)
-        digest = self._digest(gateway, repository, image)
-        if gateway.digest_of(repository, tag) == digest:
-            return Tagged(repository=repository, tag=tag, digest=digest, outcome="unchanged", former=digest)
-        raws = gateway.manifests(repository, [digest])
-        if digest not in raws:
-            raise _no_image(repository, digest)
-        raw = raws[digest]
-        found = parsed(raw)
-        piece = Piece(
-            digest=digest, media_type=raw.media_type or found.media_type, role="image", length=found.length,
-            text=raw.text,
+        copy = self.plan(
+            promotion.source, promotion.target, referrers=promotion.referrers, move=promotion.move,
+            create_repository=promotion.create_repository, reader=reader,
         )  # fmt: skip
-        with self._locks.of(_place(image), tag):
-            return set_tag(
-                gateway, repository, piece, tag, move=move, former=former,
-                put=lambda name: put_piece(gateway, repository, piece, name),
-            )  # fmt: skip
-
-    # ---- copies
-
-    def plan(
-        self,
-        source: SourceLike,
-        target: ImageRefLike,
-        *,
-        referrers: bool = True,
-        move: bool = False,
-        create_repository: bool = False,
-        reader: Source | None = None,
-    ) -> CopyPlan:
-        """Return what copying an image would move, in manifests, blobs and bytes; nothing is changed.
-
-        Args:
-            source: an image of ECR or of any other registry; `docker.io/node:20` is one of Docker Hub.
-            target: an image of ECR. With neither tag nor digest it gets the source's tag, or none when the source
-                was named by digest. A digest must be the source's.
-            referrers: take signatures, SBOMs and attestations along: of the image, its children and each other.
-            move: take the tag from another image in the target.
-            create_repository: make the target's repository when there is none, with ECR's defaults.
-            reader: reads the source instead of what the service would take.
-
-        Calls: for an image of ECR three or more in the source (its tag, one for each level of manifests, one for each
-        manifest's referrers) and four or more in the target (repository, tag, images, one for each 100 blobs).
-
-        Raises:
-            NotFound: the source has no such image, or lacks a part of it.
-            InvalidManifest: the source's text is no manifest, or another than was asked for.
-            InvalidInput: a reference is wrong, or nothing reads that source.
-        """
-        return self.plan_many(
-            [(source, target)], referrers=referrers, move=move, create_repository=create_repository, reader=reader
+        item = copy.items[0]
+        repository = self._pair(promotion.source, promotion.target, reader).ends.source_repository
+        return PromotionPlan(
+            source=item.source,
+            target=item.target,
+            digest=item.digest,
+            answers=ask_gates(promotion, item.digest, repository=repository),
+            copy=copy,
         )
 
-    def plan_many(
+    def promote(
         self,
-        pairs: Iterable[CopyPair],
+        promotion: Promotion,
         *,
-        referrers: bool = True,
-        move: bool = False,
-        create_repository: bool = False,
-        reader: Source | None = None,
-    ) -> CopyPlan:
-        """Return what copying many images would move. Arguments, calls and errors as for `plan`, for each of them."""
-        listed = [self._pair(source, target, reader) for source, target in pairs]
-
-        def one(number: int) -> CopyItem:
-            pair = listed[number]
-            return plan_item(
-                pair.ends,
-                names=(pair.source, pair.target, pair.place),
-                digest=self._source_digest(pair),
-                tag=pair.tag,
-                move=move,
-                create=create_repository,
-                referrers=referrers,
-            )
-
-        found = dict(self.fan_out.each(one, range(len(listed))))
-        return CopyPlan(items=[found[number] for number in range(len(listed))])
-
-    def apply(
-        self,
-        plan: CopyPlan,
-        *,
-        keep_going: bool = False,
-        on_progress: OnProgress | None = None,
-        reader: Source | None = None,
-        uploads: MutableMapping[str, str] | None = None,
-    ) -> CopyReport:
-        """Copy what the plan names, and return what became of each image.
-
-        Everything is looked at again first: a tag that moved at either end since makes the plan outdated, and blobs
-        that arrived meanwhile are not sent. The tag is set last of all, so that until then nobody sees any of it; a
-        copy that was cut short is made again and finds there what had arrived. A part whose download breaks goes on
-        at its last byte. Memory holds some parts for each worker, whatever the size of a layer.
-
-        Args:
-            plan: of `plan` or `plan_many`.
-            keep_going: go on after a fault, and return it as the result of its image; otherwise it is raised.
-            on_progress: told the bytes that arrived, one call at a time, from the threads that move them.
-            reader: as it was given to `plan`.
-            uploads: where the state of unfinished uploads is kept, such as an `UploadFile`. With it even a layer of
-                which some parts had arrived goes on, and is not begun anew; ECR alone checks the digest of such a one.
-
-        Calls: for each blob one to begin, one for each part (10 MiB as a rule) and one to complete; for each manifest
-        one; and at most six more for each image.
-
-        Raises:
-            PlanRefused: the plan has obstacles.
-            PlanOutdated: a tag moved since; nothing of that image was done.
-            TagTaken: the tag names another image and was left alone.
-        """
-        if not keep_going:
-            plan.require()
-        pairs: list[tuple[CopyItem, Ends]] = []
-        refused: dict[int, CopyResult] = {}
-        for number, item in enumerate(plan.items):
-            try:
-                CopyPlan(items=[item]).require()
-                pairs.append((item, self._pair(item.source, item.target, reader).ends))
-            except EcrkitError as fault:
-                if not keep_going:
-                    raise
-                refused[number] = failed(item, fault)
-        done = carry_out(
-            pairs,
-            fan_out=self.fan_out,
-            clock=self.clock,
-            locks=self._locks,
-            uploads={} if uploads is None else uploads,
-            total=plan.bytes_to_move,
-            keep_going=keep_going,
-            on_progress=on_progress,
-        )
-        return CopyReport(results=[refused[n] if n in refused else next(done) for n in range(len(plan.items))])
-
-    def copy(
-        self,
-        source: SourceLike,
-        target: ImageRefLike,
-        *,
-        referrers: bool = True,
-        move: bool = False,
-        create_repository: bool = False,
+        plan: PromotionPlan | None = None,
+        record_in_registry: bool = False,
         reader: Source | None = None,
         on_progress: OnProgress | None = None,
         uploads: MutableMapping[str, str] | None = None,
-    ) -> CopyResult:
-        """Copy an image with all that belongs to it, and return what was moved.
+    ) -> PromotionRecord:
+        """Promote an image when every gate says yes, and return the record of it: keep it.
 
-        That is `apply` of `plan`; arguments, calls and errors are theirs. Copying what is there already is no error.
+        The gates are asked about the digest that is promoted, right before, whatever a plan said of them. Within one
+        repository only a tag is given; else the image is copied with all that belongs to it. Promoting what is there
+        already writes no second record.
+
+        Args:
+            promotion: what, where to, through which gates, by whom and why.
+            plan: of `plan_promotion`, when one was looked at: another digest, or another image under the target's
+                tag than it says, makes it outdated.
+            record_in_registry: write the record next to the image too, as a referrer, before the tag is set.
+            reader: as in `plan`.
+            on_progress: as in `apply`.
+            uploads: as in `apply`.
+
+        Raises:
+            GateRefused: a gate says no, or cannot tell; `verdict` holds every answer.
+            PlanOutdated: the source or the target has changed since the plan was made.
+            TagTaken: the target's tag names another image, and `move` was not asked for.
 
         Example:
             >>> from ecrkit import Registry
             >>> from ecrkit.local.images import filler, image, push
             >>> with Registry.local() as registry:
-            ...     for name in ("dev/app", "prod/app"):
-            ...         made = registry.gateway.create_repository(name)
-            ...     digest = push(image([filler(4096)]), registry.client, "dev/app", "v1")
-            ...     result = registry.promotion.copy("dev/app:v1", "prod/app:v1")
-            ...     (result.digest == digest, result.status, result.blobs_moved)
-            (True, 'copied', 2)
+            ...     made = registry.gateway.create_repository("app")
+            ...     digest = push(image([filler(4096)]), registry.client, "app", "v1")
+            ...     record = registry.promotion.promote(Promotion(
+            ...         source="app:v1", target="app:prod", who="dana", why="release 7",
+            ...         gates={"approval": lambda candidate: True}))
+            >>> record.status, record.tag, record.former
+            ('promoted', 'prod', None)
         """
-        plan = self.plan(
-            source, target, referrers=referrers, move=move, create_repository=create_repository, reader=reader
-        )
-        report = self.apply(plan, on_progress=on_progress, reader=reader, uploads=uploads)
-        return report.results[0]
+        now = self.plan_promotion(promotion, reader=reader)
+        if plan is not None:
+            pairs = (("digest", plan.digest, now.digest), ("tag in the target", plan.former, now.former))
+            changes = [
+                f"the {what} was {old or 'absent'}, is {new or 'absent'}" for what, old, new in pairs if old != new
+            ]
+            if changes:
+                raise PlanOutdated(f"{promotion.source} was not promoted: {'; '.join(changes)}", changes=changes)
+        now.require()
+        item = now.copy.items[0]
+        record = PromotionRecord(
+            source=item.source, target=item.target, digest=item.digest, tag=item.tag,
+            former=item.former if item.former != item.digest else None, who=promotion.who, why=promotion.why,
+            at=self.clock.now(), status="present" if item.nothing_to_do else "promoted", gates=now.answers,
+        )  # fmt: skip
+        kept = [record]
 
-    def copy_many(
-        self,
-        pairs: Iterable[CopyPair],
-        *,
-        referrers: bool = True,
-        move: bool = False,
-        create_repository: bool = False,
-        reader: Source | None = None,
-        keep_going: bool = True,
-        on_progress: OnProgress | None = None,
-        uploads: MutableMapping[str, str] | None = None,
-    ) -> CopyReport:
-        """Copy many images, such as the pairs of a `replication.RepushPlan`, and return what became of each.
+        def write(done: CopyItem, ends: Ends) -> None:
+            root = next(piece for piece in done.graph.pieces if piece.digest == done.digest)
+            subject = RawManifest(digest=root.digest, media_type=root.media_type, text=root.text)
+            kept[0] = write_record(record, ends.target, ends.target_repository, subject=subject, clock=self.clock)
 
-        That is `apply` of `plan_many`, except that a fault of one image does not keep the others from being copied,
-        unless `keep_going` is False.
-        """
-        listed = list(pairs)
-        options = {"referrers": referrers, "move": move, "create_repository": create_repository}
-        plan = CopyPlan()
-        if not keep_going:
-            plan = self.plan_many(listed, reader=reader, **options)
-            return self.apply(plan, on_progress=on_progress, reader=reader, uploads=uploads)
-
-        def one(number: int) -> CopyItem | EcrkitError:
-            try:
-                return self.plan(*listed[number], reader=reader, **options).items[0]
-            except EcrkitError as fault:
-                return fault
-
-        found = dict(self.fan_out.each(one, range(len(listed))))
-        items = {n: item for n in range(len(listed)) if isinstance(item := found[n], CopyItem)}
-        done = iter(
-            self.apply(
-                CopyPlan(items=items.values()), keep_going=True, on_progress=on_progress, reader=reader, uploads=uploads
-            ).results
-        )
-        results: list[CopyResult] = []
-        for number, (source, target) in enumerate(listed):
-            answer = found[number]
-            if isinstance(answer, EcrkitError):
-                results.append(_unplanned(source, target, answer))
-            else:
-                results.append(next(done))
-        return CopyReport(results=results)
-
-    # ---- who is who
-
-    def _gateway(self, host: RegistryHost | None) -> Gateway:
-        if host is None:
-            return self.own
-        if host.account is None or host.region is None:
-            message = "an image of ECR Public is reached by the registry protocol, and only as a source"
-            raise InvalidInput.single("no registry", str(host), message)
-        found = self.registries(host.account, host.region)
-        if found is None:
-            raise InvalidInput.single("no registry", str(host), "nothing reaches that account and Region")
-        return found
-
-    def _digest(self, gateway: Source, repository: str, image: ImageRef | UpstreamRef) -> str:
-        if image.digest is not None:
-            return str(image.digest)
-        name = str(image.tag or "latest")
-        found = gateway.digest_of(repository, name)
-        if found is None:
-            raise NotFound(
-                f"{repository} has no tag {name}",
-                operation="resolve",
-                code="ImageNotFoundException",
-                resource=f"{repository}:{name}",
+        wanted = record_in_registry and not item.nothing_to_do
+        ends = self._pair(promotion.source, promotion.target, reader).ends
+        done = next(
+            self._carry(
+                [(item, ends)], uploads=uploads, total=item.bytes_to_move, on_progress=on_progress,
+                before_tag=write if wanted else None,
             )
-        return found
+        )  # fmt: skip
+        return attrs.evolve(kept[0], bytes_moved=done.bytes_moved)
 
-    def _source_digest(self, pair: _Pair) -> str:
-        digest = self._digest(pair.ends.source, pair.ends.source_repository, pair.reference)
-        if pair.wanted is not None and pair.wanted != digest:
-            raise InvalidInput.single("not copied", "target", f"names {pair.wanted}, the source is {digest}")
-        return digest
+    def history(self, ref: ImageRefLike) -> tuple[PromotionRecord, ...]:
+        """Return the promotion records that are kept next to an image, oldest first.
 
-    def _pair(self, source: SourceLike, target: ImageRefLike, reader: Source | None) -> _Pair:
-        reference = parse_source(source)
-        goal = target if isinstance(target, ImageRef) else ImageRef.parse(target)
-        reads: Source
-        if reader is not None:
-            reads = reader
-        elif isinstance(reference, ImageRef):
-            reads = self._gateway(reference.registry)
-        elif self.upstream is not None:
-            reads = self.upstream(reference.host)
-        else:
-            message = f"nothing reads {reference.host} here; pass a reader, such as aws.oci_source.OciSource"
-            raise InvalidInput.single("not copied", "source", message)
-        named_by_tag = None if reference.digest is not None else str(reference.tag or "latest")
-        tag = goal.tag
-        if tag is None and goal.digest is None and reference.tag is not None:
-            tag = checked_tag(reference.tag)
-        elif tag is None and goal.digest is None and named_by_tag is not None:
-            tag = checked_tag(named_by_tag)
-        return _Pair(
-            ends=Ends(
-                source=reads,
-                source_repository=str(reference.repository),
-                source_tag=named_by_tag,
-                target=self._gateway(goal.registry),
-                target_repository=str(goal.repository),
-            ),
-            reference=reference,
-            source=str(reference),
-            target=str(attrs.evolve(goal, tag=tag, form="uri")),
-            place=_place(goal),
-            tag=None if tag is None else str(tag),
-            wanted=None if goal.digest is None else str(goal.digest),
-        )
+        Calls: one to find the digest of a tag, and one for each 50 referrers.
 
+        Raises:
+            NotFound: no such repository or image.
+        """
+        image = ref if isinstance(ref, ImageRef) else ImageRef.parse(ref)
+        gateway, repository = self._gateway(image.registry), str(image.repository)
+        return records_of(gateway, repository, self._digest(gateway, repository, image))
 
-@attrs.frozen(kw_only=True)
-class _Pair:
-    ends: Ends
-    reference: ImageRef | UpstreamRef
-    source: str
-    target: str
-    place: str
-    tag: str | None
-    wanted: str | None
+    def plan_rollback(self, record: PromotionRecord) -> RollbackPlan:
+        """Return what going back to the image before a promotion would do.
 
+        Raises:
+            PlanRefused: the promotion moved no tag, so there is nothing to go back to.
+            PlanOutdated: the tag names something else now than was promoted.
+        """
+        return plan_rollback(record, lambda ref: self._gateway(ref.registry))
 
-def _place(image: ImageRef) -> str:
-    return str(image.repository) if image.registry is None else f"{image.registry}/{image.repository}"
+    def roll_back(
+        self, record: PromotionRecord, *, who: str, why: str, record_in_registry: bool = False
+    ) -> PromotionRecord:
+        """Let the tag of a promotion name the image that it named before, and return the record of that.
 
+        Only a tag that still names what was promoted is moved. No gate is asked: the image ran there before.
 
-def _unplanned(source: SourceLike, target: ImageRefLike, fault: EcrkitError) -> CopyResult:
-    return CopyResult(
-        source=str(source), target=str(target), digest="", tag=None, status="failed", fault=str(fault), error=fault
-    )
-
-
-def _no_image(repository: str, digest: str) -> NotFound:
-    return NotFound(
-        f"{repository} has no image {digest} that can be read",
-        operation="BatchGetImage",
-        code="ImageNotFound",
-        resource=f"{repository}@{digest}",
-    )
+        Raises:
+            PlanRefused: there is nothing to go back to, the former image has gone or is archived, or the tag is
+                immutable.
+            PlanOutdated: the tag names something else now.
+            TagTaken: somebody moved the tag meanwhile.
+            InvalidInput: who or why is empty.
+        """
+        Promotion(source=record.target, target=record.target, who=who, why=why)  # checks both texts
+        plan = self.plan_rollback(record)
+        if plan.obstacles:
+            raise PlanRefused(f"{plan.target} is not rolled back: {plan.obstacles[0]}", conflicts=plan.obstacles)
+        image = ImageRef.parse(plan.target)
+        gateway, repository = self._gateway(image.registry), str(image.repository)
+        raw = read_manifest(gateway, repository, plan.to)
+        made = PromotionRecord(
+            source=str(image.pinned(plan.to)), target=plan.target, digest=plan.to, tag=plan.tag, former=plan.digest,
+            who=who, why=why, at=self.clock.now(), status="rolled back",
+            gates=(GateAnswer(gate="rollback", outcome="pass", reasons=["it ran there before"]),),
+        )  # fmt: skip
+        if record_in_registry and gateway.digest_of(repository, plan.tag) != plan.to:
+            made = write_record(made, gateway, repository, subject=raw, clock=self.clock)
+        found = parsed(raw)
+        piece = Piece(
+            digest=plan.to, media_type=raw.media_type or found.media_type, role="image", length=found.length,
+            text=raw.text,
+        )  # fmt: skip
+        with self._locks.of(place_of(image), plan.tag):
+            set_tag(
+                gateway, repository, piece, plan.tag, move=True, former=plan.digest,
+                put=lambda name: put_piece(gateway, repository, piece, name),
+            )  # fmt: skip
+        return made

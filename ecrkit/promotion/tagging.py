@@ -16,7 +16,7 @@ from ecrkit.promotion.graph import Piece
 from ecrkit.promotion.sources import Target
 from ecrkit.records import Repository
 
-__all__ = ["Tagged", "TagLocks", "TagTaken", "tag_is_immutable"]
+__all__ = ["TagLocks", "TagTaken", "Tagged", "tag_is_immutable"]
 
 Tagging = Literal["set", "moved", "unchanged"]
 
@@ -64,8 +64,9 @@ def tag_is_immutable(repository: Repository, tag: str) -> bool:
 
     Example:
         >>> import datetime as dt
+        >>> made = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
         >>> app = Repository(
-        ...     name="app", arn="", registry_id="123456789012", uri="", created_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        ...     name="app", arn="", registry_id="123456789012", uri="", created_at=made,
         ...     tag_mutability="IMMUTABLE_WITH_EXCLUSION", mutability_exclusions=("dev-*",))
         >>> tag_is_immutable(app, "v1"), tag_is_immutable(app, "dev-1")
         (True, False)
@@ -111,9 +112,7 @@ def set_tag(
             f"{repository}:{tag} was set to {piece.digest}, and names {after or 'nothing'} now: somebody else moved it "
             "meanwhile"
         )
-        raise TagTaken(
-            message, repository=repository, tag=tag, wanted=piece.digest, found=after, code="MovedMeanwhile"
-        )
+        raise TagTaken(message, repository=repository, tag=tag, wanted=piece.digest, found=after, code="MovedMeanwhile")
     outcome: Tagging = "set" if before is None else "moved"
     return Tagged(repository=repository, tag=tag, digest=piece.digest, outcome=outcome, former=before)
 
@@ -171,9 +170,7 @@ def put_piece(target: Target, repository: str, piece: Piece, tag: str | None = N
         Unavailable: ECR calls it by another digest.
     """
     try:
-        put = target.put_image(
-            repository, piece.text, tag=tag, media_type=piece.media_type, digest=piece.stated_digest
-        )
+        put = target.put_image(repository, piece.text, tag=tag, media_type=piece.media_type, digest=piece.stated_digest)
     except Conflict as fault:
         if fault.code != "ImageAlreadyExistsException" or tag is not None:
             raise

@@ -28,7 +28,8 @@ def skopeo() -> Skopeo:
     program = require_tool("skopeo")
 
     def run(*words: str) -> str:
-        done = subprocess.run([program, "--insecure-policy", *words], capture_output=True, text=True, timeout=60)
+        command = [program, "--insecure-policy", *words]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -83,9 +84,7 @@ class TestMirrored:
         push = ("copy", "--all", "--dest-tls-verify=false", f"oci:{tmp_path / 'made'}:v1")
         skopeo(*push, f"docker://{upstream}/team/app:v1")
         with OciSource(upstream, plain_http=True) as reader:
-            plan = ecr.promotion.plan(
-                f"{upstream}/team/app:v1", "mirror/app:v1", reader=reader, create_repository=True
-            )
+            plan = ecr.promotion.plan(f"{upstream}/team/app:v1", "mirror/app:v1", reader=reader, create_repository=True)
             assert plan.items[0].digest == digest and plan.bytes_to_move > 0
             seen = []
             result = ecr.promotion.apply(plan, reader=reader, on_progress=seen.append).require().results[0]
@@ -173,7 +172,5 @@ class TestBetweenRegistriesOfEcr:
             f"oci:{tmp_path / 'made'}:v1", f"docker://{server.host}/app:v1",
         )  # fmt: skip
         with OciSource(server.host, plain_http=True, username="AWS", password=password) as reader:
-            result = ecr.promotion.copy(
-                f"{server.host}/app:v1", "mirror/app:v1", reader=reader, create_repository=True
-            )
+            result = ecr.promotion.copy(f"{server.host}/app:v1", "mirror/app:v1", reader=reader, create_repository=True)
         assert result.digest == digest

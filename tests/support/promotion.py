@@ -27,9 +27,7 @@ def registry(**more: Any) -> Registry:
 def signed_index(made: Registry, *, layer: int = 8192, tag: str = "v1") -> str:
     """Push an index of two platforms that share a layer, with a signature and the signature's own signature."""
     base = filler(layer, seed="base")
-    built = index(
-        image([base, filler(4096, seed=p)], platform=p) for p in ("linux/amd64", "linux/arm64")
-    )
+    built = index(image([base, filler(4096, seed=p)], platform=p) for p in ("linux/amd64", "linux/arm64"))
     digest = push(built, made.client, SOURCE, tag)
     signature = artifact(built, "application/vnd.dev.sigstore.bundle.v0.3+json", content=b"signature")
     push(signature, made.client, SOURCE)
