@@ -559,7 +559,7 @@ class TestAudit:
         host = f"{OWN}.dkr.ecr.{HOME}.amazonaws.com/app"
         references = [
             f"{host}:multi",
-            f"{host}:v1@{app('1').digest}",
+            f"{host}:multi@{app('1').digest}",
             f"{host}@{app('1').digest}",
             f"{host}:v1",
             f"{host}:gone",
