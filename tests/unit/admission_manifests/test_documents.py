@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ecrkit.admission.manifests import Manifests, service, service_account
+from ecrkit.admission.manifests import service, service_account
 from ecrkit.admission.manifests._yaml import yaml_text
 from ecrkit.errors import InvalidInput
 
