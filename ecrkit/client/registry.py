@@ -284,7 +284,7 @@ class Registry(Connection):
         return Destination(self.region, self._whose())
 
     def _gateway_in(self, account: str, region: str) -> EcrGateway:
-        own = account == self._whose()
+        own = account == self.replication.home.account  # asked once, and kept
         return self.in_region(region, account=None if own else account).gateway
 
     def _destination_allows(self, destination: Destination) -> Callable[[str, str], bool | None] | None:
@@ -294,7 +294,7 @@ class Registry(Connection):
             text = self._gateway_in(destination.account, destination.region).registry_policy()
         except EcrkitError:
             return None  # ECR tells a registry's policy to its own account only
-        return policy_allows(self._place(), destination, text)
+        return policy_allows(self.replication.home, destination, text)
 
     @cached_property
     def promotion(self) -> PromotionService:

@@ -203,7 +203,7 @@ def ask_destination(
                 tag_digest = state.digest
             else:
                 tag_digest = registry.digest_of(repository, state.tag) or ""
-                immutable = bool(tag_digest) and tag_is_immutable(registry.repository(repository), state.tag)
+                immutable = _immutable(registry, repository, state.tag) if tag_digest else None
     except EcrkitError as fault:
         return Seen(asked="look", kind=refusal(fault), text=str(fault))
     failed, code = _failed_part(source, repository, state, present) if state.status == "COMPLETE" else (None, None)
@@ -216,6 +216,14 @@ def ask_destination(
         failed_part=failed,
         failure_code=code,
     )
+
+
+def _immutable(registry: DestinationRegistry, repository: str, tag: str) -> bool | None:
+    """Return whether the tag may not move there, None when the repository's settings may not be read."""
+    try:
+        return tag_is_immutable(registry.repository(repository), tag)
+    except EcrkitError:
+        return None  # the tag may yet come; the deadline ends it
 
 
 def _failed_part(

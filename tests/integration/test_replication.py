@@ -128,6 +128,16 @@ class TestWait:
         with pytest.raises(WaitFailed, match="immutable"):
             result.require()
 
+    def test_settings_that_may_not_be_read_leave_the_tag_open(self):
+        world = World(rule(AWAY))
+        world.create("app", AWAY, imageTagMutability="IMMUTABLE")
+        app("old").push(client(world.engine, region=AWAY), "app", "v1")
+        world.push(app("new"))
+        world.engine.before_call.append(refuse("DescribeRepositories", "AccessDeniedException", region=AWAY))
+        with opened(world) as registry:
+            found = registry.replication.wait("app:v1", timeout=120).destinations[0]
+        assert (found.outcome, found.missing) == ("timed_out", (f"tag v1 (names {app('old').digest})",))
+
     def test_partial_success_is_a_value(self):
         world = World(rule(AWAY, FAR), rule(AWAY, account=OTHER))
         world.engine.replication.fail("KmsError", region=FAR)

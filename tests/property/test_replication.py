@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 
@@ -12,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ecrkit.local.validation import service_model
 from ecrkit.replication import Destination, DestinationWait, Part, Seen, filter_problem, step
+from tests.support.replication import AWAY, World, app
+from tests.support.replication import rule as rule_of
 
 PLACE = Destination("eu-west-1", "123456789012")
 IMAGE, CHILD, OTHER = (f"sha256:{letter * 64}" for letter in "abc")
@@ -192,6 +195,39 @@ def test_what_arrives_in_time_is_seen_in_time(arrives, drawn, faulty):
         assert now - arrives <= max(2.5, min(37.5, 0.1875 * arrives + 0.01))
         # Geometric: few questions however long it takes, and never more than one in 1.5 seconds.
         assert asked <= 10 + 12 * math.log(max(arrives, 1.0) / 10 + 1) + arrives / 22
+
+
+@given(
+    pushes=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 90)), max_size=12),
+    delays=st.lists(st.integers(0, 300), min_size=3, max_size=3),
+    immutable=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_quiet_destination_is_what_was_pushed(pushes, delays, immutable):
+    """However slow each image is, in the end every tag names what it names in the source; immutable ones never move."""
+    world = World(rule_of(AWAY))
+    if immutable:
+        world.create("app", AWAY, imageTagMutability="IMMUTABLE")
+    for number, delay in enumerate(delays):
+        world.engine.replication.delay(dt.timedelta(seconds=delay), digest=app(str(number)).digest)
+    first: dict[str, str] = {}
+    held: dict[str, str] = {}
+    for number, tag, seconds in pushes:
+        name = f"t{tag}"
+        if held.get(name) != app(str(number)).digest:  # else it is no push for ECR
+            held[name] = world.push(app(str(number)), name)
+        world.pass_time(seconds)
+        for digest, tags in world.tags(AWAY).items():
+            for each in tags:
+                first.setdefault(each, digest)
+    world.pass_time(1000)
+    there = {tag: digest for digest, tags in world.tags(AWAY).items() for tag in tags}
+    if not immutable:
+        assert there == held
+    else:
+        assert set(there) == set(held)
+        assert {tag: there[tag] for tag in first} == first
+    assert set(world.tags(AWAY)) == {app(str(number)).digest for number, _, _ in pushes}
 
 
 MODEL = re.compile(service_model().shape_for("RepositoryFilterValue").metadata["pattern"])
