@@ -16,7 +16,7 @@ __all__ = ["EcrTemplates"]
 
 
 class EcrTemplates(EcrCalls):
-    """Creation templates of repositories, and rules of pull-through caches: of the caller's own registry in this Region."""
+    """Creation templates, and rules of pull-through caches: always of the caller's own registry in this Region."""
 
     @needs("ecr:DescribeRepositoryCreationTemplates")
     def creation_templates(self) -> Listing[CreationTemplate]:
