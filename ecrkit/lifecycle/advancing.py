@@ -95,7 +95,6 @@ def _observe(
     gone |= {r.digest for r in (*told.done, *told.otherwise, *told.unforeseen) if r.action == "expire"} & known
     was_archived = {image.digest for image in held.images if image.storage_class == "archive"}
     archived = {i.digest for i in inventory if i.storage_class == "archive"} - was_archived
-    archived |= {d for d, action in plan.actions.items() if action == "transition" and d in was_archived | gone}
     return Observed(
         repository=plan.repository,
         gone=frozenset(gone),

@@ -22,8 +22,8 @@ __all__ = ["BUILD_TYPE", "PREDICATE_TYPE", "STATEMENT_TYPE", "Statement", "state
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
 BUILD_TYPE: Final = "urn:ecrkit:container-build:v1"
-"""Parameters of such a build: the external ones are the source repository, the ref, the workflow and the Dockerfile; the
-internal ones the actor, further facts of the CI system, and who told them."""
+"""Parameters of such a build: the external ones are the source repository, the ref, the workflow and the Dockerfile;
+the internal ones the actor, further facts of the CI system, and who told them."""
 
 _LONGEST: Final = 4 * 1024 * 1024
 

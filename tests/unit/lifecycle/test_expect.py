@@ -70,6 +70,12 @@ class TestKeeps:
     def test_a_pattern_is_ecrs_and_not_fnmatch(self):
         assert verdict(KEEP_THREE, RELEASES, expect.keeps("v2.?")) == "untested"
 
+    def test_one_is_the_least(self):
+        report = expect.check(
+            KEEP_THREE, Inventory(RELEASES), [expect.keeps("v2.*", at_least=1), expect.keeps("v2.4")], now=NOW
+        )
+        assert [r.why.partition(":")[0] for r in report.results] == ["1 image stays", "1 of 1 goes"]
+
     def test_zero_is_no_expectation(self):
         with pytest.raises(ValueError, match="1 or more"):
             expect.keeps("v*", at_least=0)

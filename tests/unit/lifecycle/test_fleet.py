@@ -14,6 +14,8 @@ from ecrkit.lifecycle import (
     Assignment,
     FleetItem,
     LifecyclePolicyError,
+    RepositoryRun,
+    archive_unpulled,
     build,
     expire_untagged,
     fleet_run,
@@ -203,6 +205,34 @@ class TestGroups:
             ("y", 1, 2, 1),
         ]
         assert sum(g.freed.high for g in found) == 10 * 15
+
+    def test_referrers_that_follow_count_and_so_do_missing_policies(self):
+        signed = [*inventory(3).images, Image(digest=digest(50), pushed_at=NOW, subject_digest=digest(2))]
+        items = [
+            FleetItem(repository="a", inventory=Inventory(signed), tags={"Team": "x"}),
+            item("b", live=KEEP_ONE.to_json(), tags={"Team": "x"}), FleetItem(repository="c", inventory=None, tags={"Team": "x"}),
+        ]  # fmt: skip
+        policy = build(keep_last(1, prefixes="v"))
+        [total] = fleet_run(policy, items, now=NOW, group="Team").groups()
+        assert (total.expired, total.without_policy, total.gaps, total.transitioned) == (2 + 1 + 2, 2, 1, 0)
+        assert fleet_run(policy, items, now=NOW).expired == 5
+
+    def test_archived_images_are_added_up(self):
+        old = Inventory(
+            [Image(digest=digest(n), pushed_at=NOW - dt.timedelta(days=30), tags=(f"v{n}",)) for n in range(3)]
+        )
+        [total] = fleet_run(build(archive_unpulled(9)), [FleetItem(repository="a", inventory=old)], now=NOW).groups()
+        assert (total.transitioned, total.expired) == (3, 0)
+
+    def test_a_row_starts_from_nothing(self):
+        row = RepositoryRun(repository="a")
+        assert (row.images, row.expired, row.transitioned, row.cascaded, row.blocked, row.endangered) == (0,) * 6
+        assert (row.certain, row.live, row.drift) == (False, "unknown", "unknown")
+        assert (
+            FleetItem(repository="a", inventory=None).policy_known,
+            FleetItem(repository="a", inventory=None).tags_known,
+        ) == (True, True)
+        assert len(fleet_run(KEEP_ONE, [item(f"r{n}") for n in range(12)], now=NOW).top()) == 10
 
     def test_by_a_function(self):
         items = [item("pay/a"), item("pay/b"), item("web/a")]

@@ -136,6 +136,16 @@ class TestPlans:
         assert roll_out.status == "waiting"
         assert registry.lifecycle.policy("team/a") == KEEP_TWO
 
+    def test_progress_and_a_source_without_tags(self, registry):
+        seen = []
+        bare = attrs.evolve(registry.lifecycle, resource_tags=None)
+        wanted = Assignment(default=KEEP_TWO, tags=[({"Team": "x"}, None)])
+        assert [p.repository for p in registry.lifecycle.fleet_plans(wanted, on_progress=seen.append).plans] == [
+            "web/c"
+        ]
+        assert [p.repository for p in bare.fleet_plans(wanted).plans] == ["team/a", "team/b", "web/c"]
+        assert [(p.done, p.what) for p in seen] == [(n, "repositories planned") for n in (1, 2, 3)]
+
     def test_none_is_wanted(self, registry):
         found = registry.lifecycle.fleet_plans(Assignment())
         assert (found.plans, found.refused) == ((), {})
@@ -178,7 +188,9 @@ class TestRestores:
                 raise ServiceFault("AccessDeniedException", "no", 400)
 
         registry.engine.before_call.append(hook)
-        done = registry.lifecycle.restore(plan)
+        seen = []
+        done = registry.lifecycle.restore(plan, on_progress=seen.append)
+        assert [(p.done, p.total) for p in seen] == [(1, 2), (2, 2)]
         assert (list(done.failed), list(done.statuses), done.complete) == ([v0], [v1], False)
 
 

@@ -11,7 +11,7 @@ import pytest
 from ecrkit import Registry
 from ecrkit.errors import InvalidInput
 from ecrkit.events import parse_event
-from ecrkit.lifecycle import Plan, RollOut, begin, build, expire_untagged, keep_last
+from ecrkit.lifecycle import Plan, RollOut, archive_unpulled, begin, build, expire_untagged, keep_last
 from ecrkit.lifecycle.rollout import Observed, judge
 from ecrkit.local import images as local_images
 
@@ -185,6 +185,27 @@ class TestOnTheEmbeddedEcr:
             assert roll_out.status == "waiting"
             registry.engine.advance(dt.timedelta(hours=30))
             assert registry.lifecycle.advance(roll_out).status == "done"
+
+    def test_archiving_as_foreseen_and_what_was_archived_before(self):
+        with registry_with(["app-a"]) as registry:
+            before = registry.inventory("app-a").by_tag("v0").digest
+            registry.gateway.update_storage_class("app-a", before, "archive")
+            registry.engine.advance(dt.timedelta(days=9))
+            plan = registry.lifecycle.plan("app-a", build(archive_unpulled(5)))
+            assert set(plan.actions.values()) == {"transition"}
+            assert before not in plan.actions
+            roll_out = registry.lifecycle.advance(begin([plan]))
+            assert registry.lifecycle.advance(roll_out).status == "waiting"
+            registry.engine.advance(dt.timedelta(hours=30))
+            assert registry.lifecycle.advance(roll_out).status == "done"
+
+    def test_an_image_archived_by_hand_stops_it(self):
+        with registry_with(["app-a"]) as registry:
+            roll_out = registry.lifecycle.advance(begin([registry.lifecycle.plan("app-a", POLICY)]))
+            newest = registry.inventory("app-a").by_tag("v3").digest
+            registry.gateway.update_storage_class("app-a", newest, "archive")
+            registry.engine.advance(dt.timedelta(hours=30))
+            assert "nobody foresaw" in registry.lifecycle.advance(roll_out).reasons[0]
 
     def test_progress_and_words(self):
         with registry_with(["app-a"]) as registry:
