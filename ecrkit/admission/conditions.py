@@ -1,0 +1,153 @@
+"""What an image must meet beside its gate: signed, not archived, and whatever else a caller can tell.
+
+A condition answers `pass`, `fail` or `undetermined`, and admission takes the worst of gate and conditions. A condition
+that raises is undetermined: what nobody could find out is no yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import attrs
+
+from ecrkit._internal.jsonio import Record
+from ecrkit.errors import InvalidInput
+from ecrkit.records import Image, Referrer
+from ecrkit.scanning.rules import Outcome
+
+__all__ = [
+    "CONDITION_NAMES",
+    "SIGNATURE_TYPES",
+    "AskedCondition",
+    "Condition",
+    "ConditionAnswer",
+    "NotArchived",
+    "Signed",
+    "from_answer",
+]
+
+CONDITION_NAMES: Final = ("base-fresh", "not-archived", "provenance", "signed")
+"""The names that a configuration may ask for."""
+
+SIGNATURE_TYPES: Final = (
+    "application/vnd.cncf.notary.signature",
+    "application/vnd.dev.cosign.artifact.sig.v1+json",
+)
+"""Artifact types of signatures by Notation and AWS Signer, and by cosign before its bundles."""
+
+_BUNDLE: Final = "application/vnd.dev.sigstore.bundle"
+_PREDICATE: Final = "dev.sigstore.bundle.predicateType"
+_CONTENT: Final = "dev.sigstore.bundle.content"
+_SIGNS: Final = "https://sigstore.dev/cosign/sign/"
+
+
+@attrs.frozen
+class ConditionAnswer(Record):
+    """What a condition says of one image, and why."""
+
+    outcome: Outcome
+    text: str
+
+
+class Condition(Protocol):
+    """Something that an image must meet."""
+
+    @property
+    def name(self) -> str:
+        """Its name in configurations and reasons."""
+        ...
+
+    def __call__(self, repository: str, digest: str) -> ConditionAnswer:
+        """Return what holds of the image; may call a registry."""
+        ...
+
+
+@attrs.frozen
+class Signed:
+    """Whether a signature is stored for the image, as an artifact whose subject it is.
+
+    It proves that a signature is there, not that it is valid or whose it is: to verify one, ask a verifier through
+    `from_answer`. A bundle of Sigstore may hold a signature or any attestation; only one whose annotations say that it
+    holds a signature counts. Calls: ListImageReferrers once for each 50 artifacts.
+    Archived signatures do not count.
+    Source: OCI distribution specification, referrers; ECR user guide, image signing.
+
+    Example:
+        >>> Signed(lambda repository, digest: []) ("team/app", "sha256:" + "0" * 64).outcome
+        'fail'
+    """
+
+    referrers: Callable[[str, str], Iterable[Referrer]]
+    types: frozenset[str] = attrs.field(default=frozenset(SIGNATURE_TYPES), kw_only=True)
+    name: str = attrs.field(default="signed", init=False)
+
+    def __call__(self, repository: str, digest: str) -> ConditionAnswer:
+        """Return pass when there is a signature, fail when there is none."""
+        for referrer in self.referrers(repository, digest):
+            # cosign writes media types with parameters and versions of its bundle; the type before them decides.
+            kind = (referrer.artifact_type or referrer.media_type).partition(";")[0].strip()
+            if referrer.status == "ACTIVE" and (kind in self.types or _signs(kind, referrer)):
+                return ConditionAnswer("pass", f"signed ({kind})")
+        return ConditionAnswer("fail", "there is no signature of the image")
+
+
+def _signs(kind: str, referrer: Referrer) -> bool:
+    told = referrer.annotations
+    signature = told.get(_PREDICATE, "").startswith(_SIGNS) or told.get(_CONTENT) == "message-signature"
+    return kind.startswith(_BUNDLE) and signature
+
+
+@attrs.frozen
+class NotArchived:
+    """Whether the image can be pulled: an archived one has to be restored first. Calls: DescribeImages once.
+
+    Source: ECR user guide, archiving images.
+    """
+
+    image: Callable[[str, str], Image]
+    name: str = attrs.field(default="not-archived", init=False)
+
+    def __call__(self, repository: str, digest: str) -> ConditionAnswer:
+        """Return pass for an image that is active."""
+        status = self.image(repository, digest).status
+        if status == "ACTIVE":
+            return ConditionAnswer("pass", "the image is active")
+        if status == "ARCHIVED":
+            return ConditionAnswer("fail", "the image is archived and cannot be pulled until it is restored")
+        if status == "ACTIVATING":
+            return ConditionAnswer("undetermined", "the image is being restored")
+        return ConditionAnswer("undetermined", f"the status of the image is {status!r:.40}")
+
+
+@attrs.frozen
+class AskedCondition:
+    """A condition that another function answers: True for yes, False for no, None for "cannot be told"."""
+
+    name: str
+    ask: Callable[[str, str], bool | None]
+
+    def __call__(self, repository: str, digest: str) -> ConditionAnswer:
+        """Return what the function says; anything but a plain True or False is undetermined."""
+        told = self.ask(repository, digest)
+        if told is True:
+            return ConditionAnswer("pass", f"{self.name} is met")
+        if told is False:
+            return ConditionAnswer("fail", f"{self.name} is not met")
+        return ConditionAnswer("undetermined", f"{self.name} cannot be told")
+
+
+def from_answer(name: str, ask: Callable[[str, str], bool | None]) -> AskedCondition:
+    """Return the condition of that name which `ask(repository, digest)` answers with True, False or None.
+
+    Raises:
+        InvalidInput: the name is empty.
+
+    Example:
+        >>> fresh = from_answer("base-fresh", lambda repository, digest: None)
+        >>> fresh("team/app", "sha256:" + "0" * 64)
+        ConditionAnswer(outcome='undetermined', text='base-fresh cannot be told')
+    """
+    if not name.strip():
+        raise InvalidInput.single("no condition", "name", "must not be empty")
+    return AskedCondition(name, ask)
