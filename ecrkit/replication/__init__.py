@@ -9,6 +9,7 @@ Example:
 
 from __future__ import annotations
 
+from ecrkit.replication.audit import AuditReport, audit, failover_audit
 from ecrkit.replication.backfill import Backfill, BackfillResult, BackfillStep, BackfillWait, backfill_step
 from ecrkit.replication.backfilling import BackfillOutcome, BackfillService
 from ecrkit.replication.configuration import Destination, ReplicationConfiguration, ReplicationRule, filter_problem
@@ -26,6 +27,7 @@ from ecrkit.replication.statuses import ReplicationStatus, likely_cause
 from ecrkit.replication.waiting import DestinationWait, Part, Seen, step
 
 __all__ = [
+    "AuditReport",
     "Backfill",
     "BackfillOutcome",
     "BackfillResult",
@@ -58,9 +60,11 @@ __all__ = [
     "Rewritten",
     "Runnable",
     "Seen",
+    "audit",
     "backfill_step",
     "coverage",
     "drift",
+    "failover_audit",
     "failover_check",
     "filter_problem",
     "lag_from_events",

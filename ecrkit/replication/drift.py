@@ -132,7 +132,7 @@ def drift(
         there: what the destination holds. A repository that is absent is empty; one that is None was not read.
         source: the source's place.
         destination: the destination's place.
-        now: when both were read.
+        now: when both were read; the earlier time, when they were read one after the other.
         configuration: compares only repositories that it sends there; by default all of the source.
         since: leaves out images pushed before, such as when the rule was made.
         grace: how long after its push an image counts as under way; AWS says that most arrive within 30 minutes.
@@ -161,7 +161,10 @@ def drift(
         # Tags of images that are left out must not count as tags that only the destination has.
         every = {tag for image in mine for tag in image.tags}
         images += len(listed)
-        found += _compare(name, listed, list(theirs), every=every, fresh=now - grace, whole=since is None)
+        known = {image.digest for image in mine}
+        # What only the destination has and came after both were read is no difference yet.
+        copies = [image for image in theirs if image.digest in known or image.pushed_at <= now]
+        found += _compare(name, listed, copies, every=every, fresh=now - grace, whole=since is None)
     return DriftReport(
         source=source, destination=destination, drifts=found, compared=compared, images=images,
         unrouted=tuple(unrouted),

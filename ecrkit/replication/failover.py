@@ -162,7 +162,13 @@ def failover_check(
         >>> report.ok, report.gaps[0].state
         (False, 'unknown')
     """
-    read = {name: None if images is None else {i.digest: i for i in images} for name, images in there.items()}
+    read: dict[str, dict[str, Image] | None] = {}
+
+    def holding(name: str) -> dict[str, Image] | None:
+        if name not in read:
+            images = there.get(name, ())
+            read[name] = None if images is None else {image.digest: image for image in images}
+        return read[name]
 
     def judge(ref: ImageRef) -> Judged:
         name = str(ref.repository)
@@ -182,7 +188,7 @@ def failover_check(
             fresh = [d for d in inventory.children_of(at) if d not in parts]
             parts += fresh
             waiting += fresh
-        held = read.get(name, {})
+        held = holding(name)
         if held is None:
             return "unknown", f"{name} was not read in {failover}", image.digest
         pinned = ref.digest is not None
