@@ -50,24 +50,24 @@ def engines():
     }
 
 
-containers = st.lists(
-    st.sampled_from(IMAGES).map(lambda i: {"name": "c", "image": i})
-    | st.sampled_from([{"name": "c"}, {"image": None}, {"image": 7}, {"image": ""}]),
-    max_size=3,
-)
+good = st.sampled_from(IMAGES).map(lambda i: {"name": "c", "image": i})
+odd_container = st.sampled_from([{"name": "c"}, {"image": None}, {"image": 7}, {"image": ""}])
+containers = st.lists(st.one_of(good, good, good, good, odd_container), max_size=2)
 pods = st.fixed_dictionaries(
     {}, optional={"containers": containers, "initContainers": containers, "ephemeralContainers": containers}
 )
-values = st.sampled_from([
-    {"allowed": True}, {"allowed": True, "reason": ""}, {"allowed": False, "reason": "2 CRITICAL"}, {"allowed": False},
-    {"allowed": "true"}, {"allowed": 1}, {"allowed": None}, {}, None, True, "allowed", [True], 1,
-])  # fmt: skip
-keys = st.sampled_from([f"shop|{i}" for i in IMAGES] + ["r/ok", "prod|r/ok"])
+yes = st.just({"allowed": True, "reason": ""})
+values = st.one_of(yes, yes, st.sampled_from([
+    {"allowed": False, "reason": "2 CRITICAL"}, {"allowed": False}, {"allowed": "true"}, {"allowed": 1},
+    {"allowed": None}, {}, None, True, "allowed", [True], 1,
+]))  # fmt: skip
+# Nearly every image is answered, most of them well: the interesting case is one answer that is not.
+told_of = {image: st.lists(values, min_size=0 if image == "r/pending" else 1, max_size=2) for image in IMAGES}
 answers = st.fixed_dictionaries({
-    "responses": st.lists(st.tuples(keys, values).map(list), max_size=6),
-    "errors": st.lists(st.tuples(keys, st.just("scan status PENDING")).map(list), max_size=2),
+    "responses": st.fixed_dictionaries(told_of).map(lambda t: [[f"shop|{i}", v] for i, vs in t.items() for v in vs]),
+    "errors": st.sampled_from([[], [], [["prod|r/ok", "PENDING"]], *([[f"shop|{i}", "PENDING"]] for i in IMAGES)]),
     "status_code": st.sampled_from([0, 200, 500]),
-    "system_error": st.sampled_from(["", "", "", "connection refused"]),
+    "system_error": st.sampled_from(["", "", "", "", "refused"]),
 })  # fmt: skip
 # What Gatekeeper never hands over; an engine may then refuse to evaluate, which is a no as well.
 odd = st.sampled_from([None, {}, [], "", {"responses": None, "errors": None}, {"responses": {}}])
@@ -80,7 +80,7 @@ def found(kind: str, document: Any) -> list[Any] | None:
         "PodTemplate": ["template", "spec"],
         "CronJob": ["spec", "jobTemplate", "spec", "template", "spec"],
     }
-    paths |= dict.fromkeys(("Deployment", "Job"), ["spec", "template", "spec"])
+    paths |= {key: ["spec", "template", "spec"] for key in ("Deployment", "Job")}
     if kind not in paths:
         return None
     for step in paths[kind]:
@@ -125,7 +125,7 @@ class TestTheTemplate:
 
     @settings(max_examples=300, deadline=None)
     @given(
-        kind=st.sampled_from(sorted(KINDS)), operation=st.sampled_from(["CREATE", "UPDATE", "DELETE"]), new=pods,
+        kind=st.sampled_from(["Pod", "Pod", *KINDS]), operation=st.sampled_from(["CREATE", "CREATE", "UPDATE", "UPDATE", "DELETE"]), new=pods,
         old=st.none() | pods, answer=answers,
     )  # fmt: skip
     def test_refuses_exactly_what_must_be_refused(self, engines, kind, operation, new, old, answer):
@@ -146,10 +146,12 @@ class TestTheTemplate:
         told.answer = answer
         review = {"kind": {"kind": "Pod"}, "operation": "CREATE", "namespace": "shop", "object": {"spec": new}}
         for evaluate in evaluators.values():
+            refused = None
             try:
-                assert evaluate({"review": review, "parameters": {}})
+                refused = evaluate({"review": review, "parameters": {}})
             except RuntimeError as fault:
-                assert "policy.rego" in str(fault)
+                refused = str(fault) if "policy.rego" in str(fault) else None
+            assert refused
 
     def test_images_are_asked_for_once_each_and_together(self, engines):
         told, evaluators = engines
