@@ -32,7 +32,7 @@ class TakenRepository(Protocol):
         ...
 
     @property
-    def inventory(self) -> Inventory:
+    def inventory(self) -> Any:  # an Inventory; pyright takes a cached property for no property of that type
         """Its images with the graph between them; raises InvalidInput when they were not read."""
         ...
 
@@ -118,9 +118,10 @@ class _Inventories(Mapping[str, Inventory]):
         if name not in self._taken:
             raise KeyError(name)
         try:
-            return self._taken[name].inventory
+            found: Inventory = self._taken[name].inventory
         except InvalidInput:
             raise KeyError(name) from None
+        return found
 
     @override
     def __iter__(self) -> Iterator[str]:
