@@ -64,8 +64,8 @@ values = st.one_of(yes, yes, st.sampled_from([
 # Nearly every image is answered, most of them well: the interesting case is one answer that is not.
 told_of = {image: st.lists(values, min_size=0 if image == "r/pending" else 1, max_size=2) for image in IMAGES}
 answers = st.fixed_dictionaries({
-    "responses": st.fixed_dictionaries(told_of).map(lambda t: [[f"shop|{i}", v] for i, vs in t.items() for v in vs]),
-    "errors": st.sampled_from([[], [], [["prod|r/ok", "PENDING"]], *([[f"shop|{i}", "PENDING"]] for i in IMAGES)]),
+    "responses": st.fixed_dictionaries(told_of).map(lambda t: [[f"|shop|{i}", v] for i, vs in t.items() for v in vs]),
+    "errors": st.sampled_from([[], [], [["|prod|r/ok", "PENDING"]], *([[f"|shop|{i}", "PENDING"]] for i in IMAGES)]),
     "status_code": st.sampled_from([0, 200, 500]),
     "system_error": st.sampled_from(["", "", "", "", "refused"]),
 })  # fmt: skip
@@ -112,10 +112,10 @@ def must_refuse(review: Mapping[str, Any], answer: Any) -> bool:
     if told.get("system_error", "") != "":
         return True
     for image in asked:
-        mine = [v for k, v in responses if k == f"shop|{image}"]
+        mine = [v for k, v in responses if k == f"|shop|{image}"]
         if not mine or any(not (isinstance(v, Mapping) and v.get("allowed") is True) for v in mine):
             return True
-        if any(k == f"shop|{image}" for k, _ in errors):
+        if any(k == f"|shop|{image}" for k, _ in errors):
             return True
     return False
 
@@ -163,7 +163,7 @@ class TestTheTemplate:
             assert evaluate({"review": review, "parameters": {}}) == [
                 "r/bad: no answer from the admission server", "r/ok: no answer from the admission server",
             ]  # fmt: skip
-            assert told.asked == [["shop|r/bad", "shop|r/ok"]]
+            assert told.asked == [["|shop|r/bad", "|shop|r/ok"]]
 
     def test_an_update_that_brings_nothing_in_asks_nothing(self, engines):
         """A controller that takes its finalizer off a pod with an old image must get through."""
@@ -175,9 +175,21 @@ class TestTheTemplate:
             assert evaluate({"review": review, "parameters": {}}) == []
             assert told.asked == []
 
+    def test_the_key_holds_profile_namespace_and_image(self, engines):
+        told, evaluators = engines
+        told.answer = None
+        review = {
+            "kind": {"kind": "Pod"}, "operation": "CREATE",
+            "object": {"metadata": {"namespace": "pay"}, "spec": {"containers": [{"image": "r/a|b"}]}},
+        }  # fmt: skip
+        for evaluate in evaluators.values():
+            told.asked.clear()
+            assert evaluate({"review": review, "parameters": {"profile": "strict"}})
+            assert told.asked == [["strict|pay|r/a|b"]]
+
     def test_an_audit_has_no_operation_and_judges_all(self, engines):
         told, evaluators = engines
-        told.answer = {"responses": [["shop|r/bad", {"allowed": False, "reason": "2 CRITICAL"}]], "errors": []}
+        told.answer = {"responses": [["|shop|r/bad", {"allowed": False, "reason": "r/bad: 2 CRITICAL"}]], "errors": []}
         pod = {"metadata": {"namespace": "shop"}, "spec": {"containers": [{"image": "r/bad"}]}}
         for evaluate in evaluators.values():
             assert evaluate({"review": {"kind": {"kind": "Pod"}, "object": pod}}) == ["r/bad: 2 CRITICAL"]

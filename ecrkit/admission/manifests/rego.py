@@ -31,7 +31,7 @@ _V1: Final = (
     + """
 default profile := ""
 
-profile := input.parameters.profile
+profile := input.parameters.profile if is_string(input.parameters.profile)
 
 default namespace := ""
 
@@ -84,9 +84,9 @@ has_image(c) if is_string(c.image)
 
 has_template if is_object(pod_spec(input.review.object))
 
-reason(value) := value.reason if {
+reason(image, value) := value.reason if {
 	is_string(value.reason)
-} else := "refused without a reason"
+} else := sprintf("%s: refused without a reason", [image])
 
 violation contains {"msg": msg, "details": {"image": image}} if {
 	judged
@@ -94,7 +94,7 @@ violation contains {"msg": msg, "details": {"image": image}} if {
 	some response in answer.responses
 	response[0] == key(image)
 	not allowed(response[1])
-	msg := sprintf("%s: %s", [image, reason(response[1])])
+	msg := reason(image, response[1])
 }
 
 violation contains {"msg": msg, "details": {"image": image}} if {
@@ -138,7 +138,9 @@ _V0: Final = (
     + """
 default profile = ""
 
-profile = input.parameters.profile
+profile = input.parameters.profile {
+	is_string(input.parameters.profile)
+}
 
 default namespace = ""
 
@@ -211,9 +213,9 @@ has_template {
 	is_object(pod_spec(input.review.object))
 }
 
-reason(value) = value.reason {
+reason(image, value) = value.reason {
 	is_string(value.reason)
-} else = "refused without a reason"
+} else = sprintf("%s: refused without a reason", [image])
 
 violation[{"msg": msg, "details": {"image": image}}] {
 	judged
@@ -221,7 +223,7 @@ violation[{"msg": msg, "details": {"image": image}}] {
 	response := answer.responses[_]
 	response[0] == key(image)
 	not allowed(response[1])
-	msg := sprintf("%s: %s", [image, reason(response[1])])
+	msg := reason(image, response[1])
 }
 
 violation[{"msg": msg, "details": {"image": image}}] {
@@ -259,7 +261,8 @@ violation[{"msg": msg, "details": {}}] {
 }
 """
 )
-_KEY: Final = 'concat("|", [namespace, image])'
+# All three parts, whatever is empty: an image text with a bar in it then makes four, which the server refuses.
+_KEY: Final = 'concat("|", [profile, namespace, image])'
 
 
 def _filled(text: str, provider: str) -> str:
