@@ -456,4 +456,4 @@ class _Written:
             return source.read(self.length)
 
     def entry(self) -> Any:
-        return files.unpack(self.packed(), self.head, self.path, 1)
+        return files.unpack(self.packed(), self.head, self.path, 1, 2**63)

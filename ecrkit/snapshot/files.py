@@ -14,6 +14,7 @@ import secrets
 import threading
 import weakref
 import zlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -55,21 +56,26 @@ _FREE: Final = 64 * 1024 * 1024
 
 @attrs.frozen
 class Line:
-    """One line, and which gzip member it stands in; `first` when it begins that member."""
+    """One line, the gzip members in which it begins and ends, and whether it is the first of the former."""
 
     number: int
     data: bytes
-    member: int
+    began: int
+    ended: int
     first: bool
 
 
 class LineReader:
-    """The lines of a file, packed or plain, within limits; `spans` tells where each gzip member lies."""
+    """The lines of a file, packed or plain, within limits.
+
+    `spans` tells where each gzip member lies, `counts` how many lines begin in it.
+    """
 
     def __init__(self, source: BinaryIO, path: object, limits: Limits) -> None:
         self._source, self._path, self._limits = source, path, limits
         self._taken = self._given = 0
         self.spans: list[tuple[int, int]] = []
+        self.counts: Counter[int] = Counter()
         self.number = 0
 
     def refuse(self, fault: Exception | str, remedy: str = _WHOLE) -> InvalidInput:
@@ -77,19 +83,25 @@ class LineReader:
         return lines.refused(self._path, self.number, ValueError(fault) if isinstance(fault, str) else fault, remedy)
 
     def __iter__(self) -> Iterator[Line]:
-        rest = b""
         parts: list[bytes] = []
         length = 0
-        first_of = -1
+        began, first = -1, False  # the member in which the current line began, and whether at its beginning
+        last = -1
         for data, member in self._pieces():
             *whole, rest = data.split(b"\n")
             for piece in whole:
+                if not parts:
+                    began, first = member, member != last
                 parts.append(piece)
+                last = member
                 self.number += 1
-                yield Line(self.number, b"".join(parts), member, member != first_of)
-                first_of = member
+                self.counts[began] += 1
+                yield Line(self.number, b"".join(parts), began, member, first)
                 parts, length = [], 0
             if rest:
+                if not parts:
+                    began, first = member, member != last
+                last = member
                 parts.append(rest)
                 length += len(rest)
                 if length > self._limits.line:
@@ -310,8 +322,8 @@ def pack(repository: Iterable[bytes]) -> bytes:
     return b"".join([*(packer.compress(line) for line in repository), packer.flush()])
 
 
-def unpack(data: bytes, head: Head, path: object, first: int) -> RepositorySnapshot:
-    """Return the repository of a gzip member that was checked before; `first` is the number of its first line."""
+def unpack(data: bytes, head: Head, path: object, first: int, count: int) -> RepositorySnapshot:
+    """Return the repository of the first `count` lines of what was checked before; `first` is their first number."""
     images: list[Image] = []
     manifests: list[RawManifest] = []
     reader = LineReader(io.BytesIO(data), path, Limits(expansion=1_000_000))
@@ -319,6 +331,8 @@ def unpack(data: bytes, head: Head, path: object, first: int) -> RepositorySnaps
     try:
         for line in reader:
             last = first + line.number - 1
+            if line.number > count:
+                break
             if line.data.startswith((b'{"images":', b'{"manifests"')):
                 read = parse_bodies(head, [(last, line.data)], path)
                 images += read[0]

@@ -20,7 +20,7 @@ from ecrkit.images.inventory import Inventory
 from ecrkit.records import Repository
 from ecrkit.snapshot import files, lines
 from ecrkit.snapshot.contents import Gap, NotRead, Part, RepositorySnapshot, not_read
-from ecrkit.snapshot.files import Begun, Body, Closing, Ended, Limits, LineReader, OpenFile
+from ecrkit.snapshot.files import Begun, Body, Closing, Ended, Limits, Line, LineReader, OpenFile
 from ecrkit.snapshot.lines import Asked, Head, Header
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = ["OnGap", "Snapshot", "load"]
 OnGap = Literal["raise", "skip"]
 """What a query over all repositories does with one whose data was not read."""
 
+_ALL: Final = 2**63
 _SUFFIX: Final = "take the snapshot again, or pass gaps='skip' and say which are left out (`snapshot.gaps`)"
 
 
@@ -62,29 +63,34 @@ class Packed:
 
     def entry(self) -> RepositorySnapshot:
         """Return the repository."""
-        return files.unpack(self.data, self.head, self.source, self.first)
+        return files.unpack(self.data, self.head, self.source, self.first, _ALL)
 
     def packed(self) -> bytes:
         """Return its gzip member."""
         return self.data
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Stored:
-    """A repository as a gzip member of a file."""
+    """A repository in gzip members of a file, which begin with it; `own` when nothing else stands in them."""
 
     head: Head
     file: OpenFile
     offset: int
     length: int
     first: int
+    count: int
+    own: bool
 
     def entry(self) -> RepositorySnapshot:
         """Return the repository."""
-        return files.unpack(self.packed(), self.head, self.file.path, self.first)
+        data = self.file.read(self.offset, self.length)
+        return files.unpack(data, self.head, self.file.path, self.first, self.count)
 
     def packed(self) -> bytes:
         """Return its gzip member."""
+        if not self.own:
+            return files.pack(lines.repository_lines(self.entry()))
         return self.file.read(self.offset, self.length)
 
 
@@ -517,15 +523,13 @@ class _Gathering:
             assert self._begun is not None
             if self._lines is not None:
                 self._lines.append(step.line.data)
-            elif step.line.member != self._begun.line.member:
-                raise self._reader.refuse("stands in another gzip member than the line before")
             if isinstance(step, Ended):
                 self._end(step, self._begun)
 
     def _begin(self, step: Begun) -> None:
         self._begun = step
         # Only what begins a member of its own can be read alone; whatever was packed again is kept in memory.
-        self._lines = None if step.line.first and step.line.member > 0 else [step.line.data]
+        self._lines = None if step.line.first and step.line.began > 0 else [step.line.data]
 
     def _end(self, step: Ended, begun: Begun) -> None:
         head, first = step.head, begun.line.number
@@ -534,15 +538,24 @@ class _Gathering:
             held = Packed(head, data, str(self._file.path), first)
             self._make.append(lambda: held)
         else:
-            member = step.line.member
-            self._make.append(lambda: self._stored(head, member, first))
+            self._make.append(lambda: self._stored(head, begun.line, step.line))
         self._lines = None
 
-    def _stored(self, head: Head, member: int, first: int) -> Held | None:
-        if member >= len(self._reader.spans):
+    def _stored(self, head: Head, first: Line, last: Line) -> Held | None:
+        reader = self._reader
+        if last.ended >= len(reader.spans):
             return None  # cut off within its last bytes
-        begin, end = self._reader.spans[member]
-        return Stored(head, self._file, begin, end - begin, first)
+        begin, end = reader.spans[first.began][0], reader.spans[last.ended][1]
+        count = last.number - first.number + 1
+        return Stored(
+            head=head,
+            file=self._file,
+            offset=begin,
+            length=end - begin,
+            first=first.number,
+            count=count,
+            own=count == sum(reader.counts[member] for member in range(first.began, last.ended + 1)),
+        )
 
     def done(self) -> list[Held]:
         """Return the whole repositories."""
