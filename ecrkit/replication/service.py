@@ -108,6 +108,7 @@ class ReplicationService:
         problems = [(n, v) for n, v in (("timeout", timeout), ("patience", patience)) if not v >= 0]
         if problems:
             raise InvalidInput.single("nothing to wait for", problems[0][0], f"must not be negative: {problems[0][1]}")
+        home = self.home
         image = self.source.image(repository, named)
         parts = parts_of(self.source, repository, image, referrers=referrers)
         rules = self._rules()
@@ -129,7 +130,6 @@ class ReplicationService:
             for place in places
         }
         self._run(repository, states, on_progress)
-        home = self.home
         return ReplicationResult(
             repository=repository,
             digest=image.digest,
@@ -197,6 +197,8 @@ class ReplicationService:
     ) -> tuple[Destination, ...]:
         if destinations is not None:
             listed = [destinations] if isinstance(destinations, str | Destination) else list(destinations)
+            if not listed:
+                raise InvalidInput.single("nothing to wait for", "destinations", "is empty; leave it out for all")
             return tuple(dict.fromkeys(self.destination(item) for item in listed))
         found = list(rules.destinations_of(repository)) if rules is not None else []
         with contextlib.suppress(EcrkitError):  # the waiter asks again, and says what was refused

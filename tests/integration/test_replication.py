@@ -355,6 +355,9 @@ class TestWait:
             world.push(app())
             with pytest.raises(InvalidInput):
                 registry.replication.wait("app:v1", ["nowhere"])
+            with pytest.raises(InvalidInput, match="empty"):
+                registry.replication.wait("app:v1", [])
+            assert registry.replication.wait("app:v1", AWAY).ok
 
     def test_no_time_at_all_is_one_round(self):
         world = World(rule(AWAY))
