@@ -202,7 +202,7 @@ def _causes(
         apart = storage.apart.low
         yield Cause(
             name="blob mounting",
-            why=f"layers that repositories share count once where they are mounted ({size(storage.bytes.low)}), and once "
+            why=f"shared layers count once where they are mounted ({size(storage.bytes.low)}), and once "
             f"in each where not ({size(apart)}); how mounted ones are billed is not documented",
             fits=billed is not None and storage.bytes.low <= billed <= apart,
             bytes=apart - storage.bytes.low,
