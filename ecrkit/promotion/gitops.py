@@ -14,7 +14,7 @@ import attrs
 
 from ecrkit.deployments.files import ChangeReference, FolderPlan, Place, Rewritten, plan_folder, rewrite_text
 from ecrkit.errors import EcrkitError, InvalidInput, InvalidReference
-from ecrkit.refs import ImageRef, RegistryHost
+from ecrkit.refs import ImageRef, RegistryHost, Tag
 
 __all__ = [
     "DigestOf",
@@ -55,7 +55,7 @@ def pinned_to(digest_of: DigestOf, *, keep_tag: bool = False, again: bool = Fals
         ref = _ecr(place)
         if ref is None or (ref.digest is not None and not (again and ref.tag is not None)):
             return None
-        asked = attrs.evolve(ref, tag=ref.tag or "latest", digest=None)
+        asked = attrs.evolve(ref, tag=ref.tag or Tag("latest"), digest=None)
         answer = known.get(str(asked))
         if answer is None:
             answer = known[str(asked)] = _resolved(digest_of, asked)
@@ -129,7 +129,7 @@ def pin_text(
     again: bool = False,
     digest_in_tag: bool = False,
 ) -> Rewritten:
-    """Return one file's text with every reference to private ECR pinned; `name` tells what kind of file it is.
+    r"""Return one file's text with every reference to private ECR pinned; `name` tells what kind of file it is.
 
     Raises:
         InvalidInput: the file cannot be read.
@@ -137,7 +137,7 @@ def pin_text(
 
     Example:
         >>> host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-        >>> pod = f"apiVersion: v1\\nkind: Pod\\nspec:\\n  containers:\\n  - image: {host}/app:v1 # ours\\n"
+        >>> pod = f"apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: {host}/app:v1 # ours\n"
         >>> made = pin_text("pod.yaml", pod, lambda ref: "sha256:" + "0" * 64)
         >>> made.after.splitlines()[-1].replace("0" * 60, "...")
         '  - image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app@sha256:...0000 # ours'
