@@ -30,6 +30,7 @@ __all__ = [
     "RepositorySource",
     "ResourcePolicyStore",
     "ResourceTagSource",
+    "ResourceTagStore",
     "ScanningConfigurationStore",
     "StorageClassStore",
     "TagSource",
@@ -137,6 +138,18 @@ class ResourceTagSource(Protocol):
 
     def tags_of(self, arn: str) -> Mapping[str, str]:
         """Return the resource tags (ListTagsForResource)."""
+        ...
+
+
+class ResourceTagStore(ResourceTagSource, Protocol):
+    """Reads and writes the resource tags of repositories."""
+
+    def tag_resource(self, arn: str, tags: Mapping[str, str]) -> None:
+        """Add resource tags, or replace their values (TagResource)."""
+        ...
+
+    def untag_resource(self, arn: str, keys: Iterable[str]) -> None:
+        """Remove resource tags (UntagResource)."""
         ...
 
 

@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ecrkit.access.service import AccessService
     from ecrkit.auth.service import AuthService
     from ecrkit.auth.tokens import Token, TokenScope
+    from ecrkit.cost.prices import PriceTable
+    from ecrkit.cost.service import CostService
     from ecrkit.deployments import InUse
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.promotion.service import PromotionService
@@ -77,6 +80,34 @@ class Registry(Connection):
             storage=self._gateway,
             fan_out=Workers(self._session.workers),
         )
+
+    @cached_property
+    def cost(self) -> CostService:
+        """Cost: what is stored and whose it is, what of it is waste, tags that carry a bill, prices.
+
+        Exact bytes need the manifest of every active image; reading one may count as a pull of it.
+        """
+        from ecrkit.cost.service import CostService
+
+        return CostService(
+            repositories=self._gateway,
+            images=self._gateway,
+            manifests=self._gateway,
+            resource_tags=self._gateway,
+            clock=self._clock,
+            region=self.region,
+            fan_out=Workers(self._session.workers),
+            price_list=None if self._engine is not None else self._price_list,
+        )
+
+    def _price_list(self, region: str, as_of: dt.date) -> PriceTable:
+        from ecrkit.aws.pricing import PRICING_REGION, PricingGateway
+
+        elsewhere = self._session.in_region(PRICING_REGION)
+        try:
+            return PricingGateway(elsewhere.caller("pricing")).prices(region, as_of=as_of)
+        finally:
+            elsewhere.close()
 
     def in_use(
         self,
