@@ -52,7 +52,12 @@ def post_json(
     connection = There(str(parts.hostname), parts.port, timeout=timeout)
     try:
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request("POST", parts.path, text, {"Content-Type": "application/json", **(headers or {})})
+        connection.request(
+            "POST",
+            f"{parts.path}?{parts.query}" if parts.query else parts.path,
+            text,
+            {"Content-Type": "application/json", **(headers or {})},
+        )
         reply = connection.getresponse()
         return reply.status, reply.read()
     finally:

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import attrs
 
@@ -16,6 +17,7 @@ from ecrkit.errors import InvalidInput, Problem
 __all__ = ["ServerAddress"]
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_PROFILE: Final = re.compile(r"[^\s|](?:[^|]*[^\s|])?")
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 # Namespaces whose pods must start although the server is down: the cluster could not be repaired otherwise.
 ALWAYS_EXCLUDED: Final = ("kube-system",)
@@ -54,9 +56,13 @@ class ServerAddress(Record):
         """The CA certificates as Provider and webhook configuration hold them: base64 of the PEM text."""
         return base64.b64encode(self.ca.encode()).decode()
 
-    def url(self, path: str) -> str:
-        """Return the URL of a path of the server."""
-        return f"https://{self.host}:{self.port}{path}"
+    def url(self, path: str, *, timeout: int, profile: str | None = None) -> str:
+        """Return the URL of a path of the server, which tells it how many seconds its caller waits.
+
+        The server answers in time for that whatever its own deadline is, and judges by `profile` if it is named.
+        """
+        named = {} if profile is None else {"profile": profile}
+        return f"https://{self.host}:{self.port}{path}?{urlencode({**named, 'timeout': f'{timeout}s'})}"
 
 
 def refuse(what: str, problems: Iterable[Problem]) -> None:
@@ -85,6 +91,13 @@ def number_problems(path: str, value: object, least: int, why: str) -> list[Prob
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         return [Problem(f"$.{path}", f"must be at least {least} ({why}), not {value!r:.20}")]
     return []
+
+
+def profile_problems(profile: object) -> list[Problem]:
+    """Return what is wrong with the name of a profile; a bar would part a key of Gatekeeper."""
+    if profile is None or fits(_PROFILE, profile):
+        return []
+    return [Problem("$.profile", "must be the name of a profile without a bar, or None")]
 
 
 def port_problems(**ports: object) -> list[Problem]:
@@ -121,13 +134,6 @@ def seconds_problems(path: str, value: object, least: int, most: int, why: str) 
             Problem(f"$.{path}", f"must be a whole number of seconds from {least} to {most} ({why}), not {value!r:.20}")
         ]
     return []
-
-
-def deadline_problems(deadline: float | None, timeout: object, path: str = "timeout") -> list[Problem]:
-    """Return a problem if the server would still be looking when its caller has given up."""
-    if deadline is None or isinstance(timeout, bool) or not isinstance(timeout, int) or deadline < timeout:
-        return []
-    return [Problem(f"$.{path}", f"must be longer than the server's deadline of {deadline:g} s, not {timeout} s")]
 
 
 def excluded(problems: list[Problem], *given: Iterable[str], path: str = "exclude_namespaces") -> list[str]:

@@ -13,11 +13,11 @@ from typing import Any, Final, Literal
 from ecrkit.admission.manifests.address import (
     ALWAYS_EXCLUDED,
     ServerAddress,
-    deadline_problems,
     excluded,
     fits,
     label_problems,
     metadata,
+    profile_problems,
     refuse,
     seconds_problems,
 )
@@ -29,7 +29,6 @@ from ecrkit.errors import Problem
 __all__ = ["gatekeeper", "gatekeeper_constraint", "gatekeeper_provider", "gatekeeper_template"]
 
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
-_PROFILE: Final = re.compile(r"[^\s|](?:[^|]*[^\s|])?")
 _ACTIONS: Final = ("deny", "warn", "dryrun")
 # Pods are where the decision falls; the others tell the author of a workload at once instead of a quiet ReplicaSet.
 _PODS: Final[dict[str, Any]] = {"apiGroups": [""], "kinds": ["Pod"]}
@@ -40,21 +39,18 @@ _TEMPLATES: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-def gatekeeper_provider(
-    server: ServerAddress, *, name: str = "ecrkit-admission", timeout: int = 2, deadline: float | None = None
-) -> Manifests:
+def gatekeeper_provider(server: ServerAddress, *, name: str = "ecrkit-admission", timeout: int = 2) -> Manifests:
     """Return the Provider: where Gatekeeper asks, whom it trusts, and for how many seconds it waits.
 
     The timeout is always written: without one Gatekeeper waits zero seconds and every answer is an error. It must be
-    shorter than the timeout of Gatekeeper's own webhook (3 seconds in its chart) and longer than `deadline`, the time
-    the server gives itself.
+    shorter than the timeout of Gatekeeper's own webhook (3 seconds in its chart). The URL tells it to the server, which
+    then answers in four fifths of it.
 
     Raises:
         InvalidInput: a name or a time is out of range; all problems are named.
     """
     problems = label_problems(name=name)
     problems += seconds_problems("timeout", timeout, 1, 29, "the API server waits 30 at most")
-    problems += deadline_problems(deadline, timeout)
     refuse("no Gatekeeper Provider", problems)
     return Manifests(
         [
@@ -62,7 +58,11 @@ def gatekeeper_provider(
                 "apiVersion": "externaldata.gatekeeper.sh/v1beta1",
                 "kind": "Provider",
                 "metadata": metadata(name),
-                "spec": {"url": server.url(GATEKEEPER_PATH), "timeout": timeout, "caBundle": server.ca_base64},
+                "spec": {
+                    "url": server.url(GATEKEEPER_PATH, timeout=timeout),
+                    "timeout": timeout,
+                    "caBundle": server.ca_base64,
+                },
             }
         ],
         notes=[
@@ -153,8 +153,7 @@ def gatekeeper_constraint(
     problems = label_problems(name=name) + _kind_problems(kind)
     if action not in _ACTIONS:
         problems.append(Problem("$.action", f"must be one of {', '.join(_ACTIONS)}, not {action!r:.20}"))
-    if profile is not None and not fits(_PROFILE, profile):
-        problems.append(Problem("$.profile", "must be the name of a profile, or None"))
+    problems += profile_problems(profile)
     only = excluded(problems, namespaces, path="namespaces")
     left_out = excluded(problems, (*ALWAYS_EXCLUDED, "gatekeeper-system", server.namespace), exclude_namespaces)
     problems += [
@@ -194,7 +193,6 @@ def gatekeeper(
     *,
     rego: Literal["v0", "v1"] = "v1",
     timeout: int = 2,
-    deadline: float | None = None,
     action: Literal["deny", "warn", "dryrun"] = "deny",
     exclude_namespaces: Iterable[str] = (),
     profile: str | None = None,
@@ -207,7 +205,7 @@ def gatekeeper(
         InvalidInput: something is invalid.
     """
     return (
-        gatekeeper_provider(server, timeout=timeout, deadline=deadline)
+        gatekeeper_provider(server, timeout=timeout)
         + gatekeeper_template(rego=rego)
         + gatekeeper_constraint(server, action=action, exclude_namespaces=exclude_namespaces, profile=profile)
     )

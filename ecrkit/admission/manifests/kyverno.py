@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 from ecrkit.admission.manifests.address import (
     ALWAYS_EXCLUDED,
     ServerAddress,
-    deadline_problems,
     excluded,
     label_problems,
     metadata,
+    profile_problems,
     refuse,
     seconds_problems,
 )
@@ -66,10 +66,10 @@ def _excluded(problems: list[Problem], server: ServerAddress, more: Iterable[str
     return excluded(problems, (*ALWAYS_EXCLUDED, "kyverno", server.namespace), more)
 
 
-def _problems(name: str, timeout: int, deadline: float | None, action: str, actions: tuple[str, ...]) -> list[Problem]:
+def _problems(name: str, timeout: int, profile: str | None, action: str, actions: tuple[str, ...]) -> list[Problem]:
     problems = label_problems(name=name)
     problems += seconds_problems("timeout", timeout, 1, 30, "what the API server allows")
-    problems += deadline_problems(deadline, timeout)
+    problems += profile_problems(profile)
     if action not in actions:
         problems.append(Problem("$.action", f"must be {' or '.join(actions)}, not {action!r:.20}"))
     return problems
@@ -81,7 +81,7 @@ def kyverno_policy(
     name: str = "images-may-run",
     action: Literal["Deny", "Audit", "Warn"] = "Deny",
     timeout: int = 5,
-    deadline: float | None = None,
+    profile: str | None = None,
     exclude_namespaces: Iterable[str] = (),
     templates: bool = True,
 ) -> Manifests:
@@ -89,19 +89,17 @@ def kyverno_policy(
 
     Only an answer with status 200 that says `allowed: true` admits; anything else is a no, and an expression that
     fails is one by `failurePolicy: Fail`. Kyverno presents no client certificate, so the server must not insist on one
-    for this path.
+    for this protocol. Without a `profile` the namespace chooses one.
 
     Raises:
         InvalidInput: a name, an action or a time is invalid; all problems are named.
     """
-    problems = _problems(name, timeout, deadline, action, ("Deny", "Audit", "Warn"))
+    problems = _problems(name, timeout, profile, action, ("Deny", "Audit", "Warn"))
     left_out = _excluded(problems, server, exclude_namespaces)
     refuse("no Kyverno ValidatingPolicy", problems)
     body = '{"images": variables.asked, "namespace": object.metadata.namespace}'
-    call = (
-        f"http.Client({_cel_text(server.ca)}).Post({_cel_text(server.url(KYVERNO_PATH))}, {body}, "
-        '{"Content-Type": "application/json"})'
-    )
+    url = _cel_text(server.url(KYVERNO_PATH, timeout=timeout, profile=profile))
+    call = f'http.Client({_cel_text(server.ca)}).Post({url}, {body}, {{"Content-Type": "application/json"}})'
     rules = [
         {
             "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
@@ -167,7 +165,7 @@ def kyverno_cluster_policy(
     name: str = "images-may-run",
     action: Literal["Enforce", "Audit"] = "Enforce",
     timeout: int = 5,
-    deadline: float | None = None,
+    profile: str | None = None,
     exclude_namespaces: Iterable[str] = (),
 ) -> Manifests:
     """Return the ClusterPolicy (kyverno.io/v1) for Kyverno before 1.17; the kind is deprecated since, and will go.
@@ -179,7 +177,7 @@ def kyverno_cluster_policy(
     Raises:
         InvalidInput: a name, an action or a time is invalid; all problems are named.
     """
-    problems = _problems(name, timeout, deadline, action, ("Enforce", "Audit"))
+    problems = _problems(name, timeout, profile, action, ("Enforce", "Audit"))
     left_out = _excluded(problems, server, exclude_namespaces)
     refuse("no Kyverno ClusterPolicy", problems)
     rule = {
@@ -198,7 +196,10 @@ def kyverno_cluster_policy(
                         {"key": "images", "value": "{{ wanted }}"},
                         {"key": "namespace", "value": "{{ request.namespace }}"},
                     ],
-                    "service": {"url": server.url(KYVERNO_PATH), "caBundle": server.ca},
+                    "service": {
+                        "url": server.url(KYVERNO_PATH, timeout=timeout, profile=profile),
+                        "caBundle": server.ca,
+                    },
                 },
             },
         ],

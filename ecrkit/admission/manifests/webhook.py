@@ -13,7 +13,6 @@ from typing import Any, Final
 from ecrkit.admission.manifests.address import (
     ALWAYS_EXCLUDED,
     ServerAddress,
-    deadline_problems,
     excluded,
     fits,
     label_problems,
@@ -44,12 +43,13 @@ def validating_webhook(
     name: str = "ecrkit-admission",
     webhook: str | None = None,
     timeout: int = 5,
-    deadline: float | None = None,
     exclude_namespaces: Iterable[str] = (),
     templates: bool = True,
     inject_ca_from: str | None = None,
 ) -> Manifests:
     """Return the ValidatingWebhookConfiguration: no verdict in `timeout` seconds is a no (`failurePolicy: Fail`).
+
+    The API server tells the server how long it waits, and the namespace of an object chooses the profile.
 
     kube-system and the namespace of the server are left out by their names, in a label that only the API server
     sets: what runs the cluster, and the server itself, must start while the server is down. `templates` judges the Pod
@@ -65,7 +65,6 @@ def validating_webhook(
     if not fits(_NAME, called) or len(called) > 253:
         problems.append(Problem("$.webhook", f"must be a domain name of at least three labels, not {webhook!r:.80}"))
     problems += seconds_problems("timeout", timeout, 1, 30, "what the API server allows")
-    problems += deadline_problems(deadline, timeout)
     if inject_ca_from is not None and not fits(_REFERENCE, inject_ca_from):
         problems.append(Problem("$.inject_ca_from", "must be namespace/name of a Certificate"))
     left_out = excluded(problems, (*ALWAYS_EXCLUDED, server.namespace), exclude_namespaces)
