@@ -14,18 +14,33 @@ from ecrkit.admission.conditions import (
     Signed,
     from_answer,
 )
+from ecrkit.admission.configuration import (
+    AdmissionConfiguration,
+    admission_configuration,
+    load_admission_configuration,
+)
 from ecrkit.admission.decisions import Answered, Decision, DecisionOutcome, Mode, OutsidePolicy, Question
+from ecrkit.admission.metrics import AdmissionMetrics
 from ecrkit.admission.profiles import AdmissionProfile, AdmissionProfiles
 from ecrkit.admission.references import NamedImage, named_image
+from ecrkit.admission.replay import Replay, Replayed, replay
+from ecrkit.admission.server import AdmissionServer, ServerOptions
 from ecrkit.admission.service import Lifetimes, ServiceLimits, VerdictService
 from ecrkit.admission.sources import FindingsOf, RegistryFindings, SavedFindings
+from ecrkit.admission.tls import TlsFiles
+from ecrkit.admission.wsgi import CLIENT_CERTIFICATE, Application, application
 
 __all__ = [
+    "CLIENT_CERTIFICATE",
     "CONDITION_NAMES",
     "SIGNATURE_TYPES",
+    "AdmissionConfiguration",
+    "AdmissionMetrics",
     "AdmissionProfile",
     "AdmissionProfiles",
+    "AdmissionServer",
     "Answered",
+    "Application",
     "AskedCondition",
     "Condition",
     "ConditionAnswer",
@@ -39,10 +54,18 @@ __all__ = [
     "OutsidePolicy",
     "Question",
     "RegistryFindings",
+    "Replay",
+    "Replayed",
     "SavedFindings",
+    "ServerOptions",
     "ServiceLimits",
     "Signed",
+    "TlsFiles",
     "VerdictService",
+    "admission_configuration",
+    "application",
     "from_answer",
+    "load_admission_configuration",
     "named_image",
+    "replay",
 ]

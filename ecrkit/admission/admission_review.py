@@ -166,16 +166,17 @@ def _review(response: dict[str, Any]) -> bytes:
 
 
 def warnings_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the texts as warnings that the API server passes on whole: printable, within 120 characters and 4096 in all.
+    """Return the texts as warnings that the API server passes on whole.
 
-    What does not fit is counted in the last one.
+    They are printable, of at most 120 characters, and of 4096 in all; what does not fit is counted in the last one.
 
     Example:
         >>> warnings_of(["x" * 200])[0][-5:], len(warnings_of(["x" * 200])[0])
         ('xx...', 120)
     """
     made = [_plain(text, _WARNING) for text in dict.fromkeys(texts)]
-    room, kept = _ALL_WARNINGS - _WARNING, []
+    room = _ALL_WARNINGS - _WARNING
+    kept: list[str] = []
     for text in made:
         if len(text) > room:
             return (*kept, f"and {len(made) - len(kept)} more warnings")

@@ -11,7 +11,7 @@ Example:
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -26,6 +26,7 @@ from ecrkit.refs import partition_of_region
 if TYPE_CHECKING:
     from ecrkit.access.gathering import DocumentSource
     from ecrkit.access.service import AccessService
+    from ecrkit.admission import AdmissionConfiguration, Condition, Decision, VerdictService
     from ecrkit.auth.service import AuthService
     from ecrkit.auth.tokens import Token, TokenScope
     from ecrkit.cost.prices import PriceTable
@@ -246,6 +247,43 @@ class Registry(Connection):
             fan_out=Workers(self._session.workers),
             clock=self._clock,
             store=self._gateway,
+        )
+
+    def admission(
+        self,
+        configuration: AdmissionConfiguration,
+        *,
+        also: Iterable[Registry] = (),
+        conditions: Iterable[Condition] = (),
+        observers: Sequence[Callable[[Decision, float], None]] = (),
+    ) -> VerdictService:
+        """Return the service that answers whether images of this registry may run; close it after use.
+
+        `also` are registries of other accounts and Regions whose images are judged too. `conditions` answer what
+        profiles ask for by name: `signed` and `not-archived` are asked of ECR, of this registry, unless given.
+
+        Raises:
+            InvalidInput: a profile asks for a condition that nothing answers.
+            AwsCallFailed: the account number had to be asked, and could not.
+
+        Example:
+            >>> from ecrkit.admission import admission_configuration
+            >>> gate = '{"profiles": [{"name": "all", "gate": {"limits": {"CRITICAL": 0}}}]}'
+            >>> with Registry.local() as registry, registry.admission(admission_configuration(gate)) as service:
+            ...     service.decide("nginx:1").outcome
+            'fail'
+        """
+        from ecrkit.admission.sources import RegistryFindings
+        from ecrkit.client.admission import build
+
+        judged = [self, *also]
+        return build(
+            configuration,
+            {(r._whose(), r.region): RegistryFindings(r.scanning) for r in judged},
+            gateway=self._gateway,
+            conditions=conditions,
+            observers=observers,
+            clock=self._clock,
         )
 
     @cached_property
