@@ -144,14 +144,21 @@ _REGISTRY_READS = (
 def crawler(scope: Scope) -> PolicyDocument:
     """Return the policy to take a snapshot of a registry: its settings, repositories, images and manifests.
 
-    `ecr:BatchGetImage` reads manifests and referrers; without `ecr:GetDownloadUrlForLayer` no layer can be read.
+    It holds what `Registry.snapshot` asks and nothing else. `ecr:BatchGetImage` reads manifests; without
+    `ecr:GetDownloadUrlForLayer` no layer can be read. Repositories are listed before they are chosen, so
+    `ecr:DescribeRepositories` is about all of the registry.
     """
+    every = f"arn:{scope.partition}:ecr:{scope.region}:{scope.account}:repository/*"
     return _identity([
+        ("List", ("ecr:DescribeRepositories",), every),
         ("Repositories", (
-            "ecr:BatchGetImage", "ecr:BatchGetRepositoryScanningConfiguration", "ecr:DescribeImages",
-            "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:ListTagsForResource",
+            "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy",
+            "ecr:ListTagsForResource",
         ), scope.arns),
-        ("Registry", _REGISTRY_READS, "*"),
+        ("Registry", (
+            "ecr:DescribePullThroughCacheRules", "ecr:DescribeRegistry", "ecr:DescribeRepositoryCreationTemplates",
+            "ecr:GetAccountSetting", "ecr:GetRegistryPolicy", "ecr:GetRegistryScanningConfiguration",
+        ), "*"),
     ])  # fmt: skip
 
 

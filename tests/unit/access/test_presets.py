@@ -68,9 +68,8 @@ JOBS = {
         "DescribeImageSigningStatus", "DescribeImages", "DescribeRepositories", "GetLifecyclePolicy",
         "GetRepositoryPolicy", "ListImages", "ListTagsForResource",
     )),
-    "crawler": (presets.crawler(HERE), on("*", *REGISTRY) + on(
-        APP, "BatchGetImage", "BatchGetRepositoryScanningConfiguration", "DescribeImages", "DescribeRepositories",
-        "GetLifecyclePolicy", "GetRepositoryPolicy", "ListTagsForResource",
+    "crawler": (presets.crawler(HERE), on("*", *REGISTRY[:6]) + on(HUB, "DescribeRepositories") + on(
+        APP, "BatchGetImage", "DescribeImages", "GetLifecyclePolicy", "GetRepositoryPolicy", "ListTagsForResource",
     )),
     "pull_through_admin": (presets.pull_through_admin(HERE), on(
         "*", "CreatePullThroughCacheRule", "DeletePullThroughCacheRule", "DescribePullThroughCacheRules",
