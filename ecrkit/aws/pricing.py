@@ -41,7 +41,7 @@ class PricingGateway:
             },
             lambda answer: list(answer.get("PriceList") or ()),
             resource=f"AmazonECR in {region}",
-            token="NextToken",
+            token="NextToken",  # noqa: S106 - a page token, no secret
         )
 
     def prices(self, region: str, *, as_of: dt.date) -> PriceTable:

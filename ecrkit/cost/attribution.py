@@ -43,7 +43,7 @@ class _ByTag:
     key: str
     tags: Mapping[str, Mapping[str, str] | None] = attrs.field(repr=False)
 
-    def __call__(self, repository: str, image: Image) -> str | None:
+    def __call__(self, repository: str, _: Image) -> str | None:
         """Return the value of the repository's tag."""
         return (self.tags.get(repository) or {}).get(self.key) or None
 
@@ -53,7 +53,7 @@ class _ByPrefix:
     depth: int
     separator: str
 
-    def __call__(self, repository: str, image: Image) -> str | None:
+    def __call__(self, repository: str, _: Image) -> str | None:
         """Return the first parts of the repository's name."""
         parts = repository.split(self.separator)
         return self.separator.join(parts[: self.depth]) if len(parts) > self.depth else None
@@ -144,9 +144,7 @@ class Attribution(Record):
 
     def _rows(self) -> list[tuple[object, ...]]:
         whole = self.total.low or 1
-        return [
-            (s.name, len(s.repositories), s.images, s.bytes, f"{s.bytes.low / whole:.1%}") for s in self.shares
-        ]
+        return [(s.name, len(s.repositories), s.images, s.bytes, f"{s.bytes.low / whole:.1%}") for s in self.shares]
 
     def _repr_html_(self) -> str:
         return html_table(_HEADER, self._rows(), caption=str(self))
@@ -271,7 +269,9 @@ class _Ledger:
             return
         # Many layers have the same users: one fraction for all of them.
         even = self._rule == "even"
-        group = tuple(sorted(((o, 1 if even else users[o][0]) for o in users), key=lambda p: (p[0] is None, p[0] or "")))
+        group = tuple(
+            sorted(((o, 1 if even else users[o][0]) for o in users), key=lambda p: (p[0] is None, p[0] or ""))
+        )
         low, more = self._groups.get(group, (0, 0))
         self._groups[group] = low + charge[0], more + charge[1]
 
@@ -283,8 +283,9 @@ class _Ledger:
                 self._least[owner] = self._least.get(owner, Fraction(0)) + Fraction(low * n, parts)
                 self._more[owner] = self._more.get(owner, Fraction(0)) + Fraction(more * n, parts)
         self._groups.clear()
-        least, more = self._least, self._more
-        return split_exactly(int(sum(least.values())), least), split_exactly(int(sum(more.values())), more)
+        charged, beyond = self._least, self._more
+        least = split_exactly(int(sum(charged.values())), charged)
+        return least, split_exactly(int(sum(beyond.values())), beyond)
 
 
 def attribute(
@@ -297,8 +298,8 @@ def attribute(
 ) -> Attribution:
     """Return all stored bytes by owner: by resource tag, by name prefix, or as a function of the caller says.
 
-    Every byte has exactly one owner or nobody (None), and the parts add up to the total to the byte. A layer counts once
-    in each repository; between the owners of its images there, `shared_layers` decides. An image whose manifest was not
+    Every byte has exactly one owner or nobody (None), and the parts add up to the total to the byte. A layer counts
+    once in each repository; between the owners of its images there, `shared_layers` decides. An image whose manifest was not
     read is in the upper bound of its owner alone.
 
     Args:
@@ -307,8 +308,8 @@ def attribute(
             children are images each.
         shared_layers: `even` splits a layer among its owners, `by_images` in proportion to their images that use it,
             `first_pusher` charges whoever pushed it first of what is there now.
-        mounted: count a layer once in the whole registry, as if each were mounted wherever it is; then layers are shared
-            across repositories too. That is the lower end of what the registry stores (`StorageReport.bytes`).
+        mounted: count a layer once in the whole registry, as if it were mounted wherever it is; then layers are
+            shared across repositories too. That is the lower end of what the registry stores (`StorageReport.bytes`).
         executor: where to work; `by` must be picklable for one of processes.
 
     Raises:

@@ -236,7 +236,7 @@ def _meant(values: Counter[str], allowed: tuple[str, ...] | None) -> dict[str, t
             close = [o for o in often if counts[o] >= 10 * count and o != plain and _alike(o, plain)]
             if close:
                 target = best[max(close, key=lambda o: (counts[o], o))]
-                found.update({value: ("misspelt value", target) for value in groups[plain]})
+                found.update(dict.fromkeys(groups[plain], ("misspelt value", target)))
     return found
 
 

@@ -80,9 +80,9 @@ def image_storage(inventory: Inventory, *, repository: str = "") -> tuple[ImageS
     name = repository or inventory.repository
     table, read = inventory.blobs, inventory.manifests
     counts: Counter[str] = Counter()
-    for digest, manifest in read.items():
+    for digest, known in read.items():
         if digest in inventory:
-            counts.update(manifest.blob_digests)
+            counts.update(known.blob_digests)
     unread = _Unread(i.size for i in inventory.images if i.digest not in read and not i.is_index)
     found: list[ImageStorage] = []
     for image in inventory.images:
@@ -96,9 +96,9 @@ def image_storage(inventory: Inventory, *, repository: str = "") -> tuple[ImageS
         else:
             inside: Counter[str] = Counter()
             for member in members:
-                known = read.get(member.digest)
-                if known is not None:
-                    inside.update(known.blob_digests)
+                told = read.get(member.digest)
+                if told is not None:
+                    inside.update(told.blob_digests)
             held, alone = set(inside), {d for d, n in inside.items() if counts[d] == n}
         is_index = image.is_index or (manifest is not None and manifest.is_index)
         unsized = bool(table.has_unsized and table.unsized(held))

@@ -44,9 +44,7 @@ class Money(Record):
 
     def _same(self, other: Money) -> None:
         if self.currency != other.currency:
-            raise InvalidInput.single(
-                "no sum of two currencies", "currency", f"{self.currency} and {other.currency}"
-            )
+            raise InvalidInput.single("no sum of two currencies", "currency", f"{self.currency} and {other.currency}")
 
     def __add__(self, other: Money) -> Money:
         self._same(other)

@@ -115,7 +115,7 @@ def savings(
     moved_before = [digest for digest in archived if class_of[digest] == "archive"]
     if moved_before:
         raise InvalidInput.single("no savings", "archived", f"{moved_before[0]} is archived already")
-    # What goes for good, by the class it was in. A blob of both classes is billed in one of them, and nobody says which.
+    # What goes, by the class it was in. A blob of both classes is billed in one of them, and nobody says which.
     active = [d for d in going if class_of[d] == "standard"]
     cold = [d for d in going if class_of[d] == "archive"]
     from_standard = freed_by(inventory, active) if cold else freed
@@ -123,14 +123,16 @@ def savings(
     mixed = _beyond(freed, from_standard, from_archive) if active and cold else _NOTHING
     # What leaves the active images: freed by taking out the removed and the archived, less what is freed anyway.
     moved = _beyond(freed_by(inventory, [*going, *archived]), freed) if archived else _NOTHING
-    # An archived image that stays may hold the same layers, which are then billed once in one of the classes.
+    # Layers that a staying archived image has as well are not in it: they may be billed in the archive already.
     saved = _saved(prices, from_standard, from_archive, mixed, already_archived)
     saved = _plus(saved, _archiving(prices, moved, already_archived), moved.reasons)
-    warnings = list(_warnings(prices, moved, saved, already_archived))
+    warnings = list(_warnings(prices, moved, already_archived))
     once = _early(inventory, cold, prices, at, already_archived)
     if once.high is None or once.high.amount > 0:
         days = prices.archive_minimum.days
-        warnings.append(f"some archived images go before {days} days; a lifecycle rule cannot do that, and it is billed")
+        warnings.append(
+            f"some archived images go before {days} days, which a lifecycle rule cannot do: the rest is billed"
+        )
     return Savings(
         repository=inventory.repository, freed=freed, archived=moved, per_month=saved, once=once,
         warnings=tuple(warnings),
@@ -145,9 +147,7 @@ def _beyond(whole: ByteRange, *parts: ByteRange) -> ByteRange:
     return ByteRange(low, high, whole.reasons if low != high else ())
 
 
-def _saved(
-    prices: PriceTable, standard: ByteRange, archive: ByteRange, mixed: ByteRange, already: int
-) -> MoneyRange:
+def _saved(prices: PriceTable, standard: ByteRange, archive: ByteRange, mixed: ByteRange, already: int) -> MoneyRange:
     zero = Money.zero(prices.currency)
     reasons = tuple(dict.fromkeys((*standard.reasons, *archive.reasons, *mixed.reasons)))
 
@@ -193,7 +193,7 @@ def _plus(saved: MoneyRange, more: tuple[Money, Money | None], reasons: Iterable
     return MoneyRange(saved.low + low, top, () if top == saved.low + low else told)
 
 
-def _warnings(prices: PriceTable, moved: ByteRange, saved: MoneyRange, already: int) -> Iterable[str]:
+def _warnings(prices: PriceTable, moved: ByteRange, already: int) -> Iterable[str]:
     if moved.high == 0:
         return
     most = moved.low if moved.high is None else moved.high
@@ -219,7 +219,7 @@ def _threshold(prices: PriceTable) -> str:
 
 
 def _early(inventory: Inventory, cold: list[str], prices: PriceTable, now: dt.datetime, already: int) -> MoneyRange:
-    """Return what archived images that go before their 90 days cost once: the rest of them, of each blob the longest."""
+    """Return what archived images that go before their 90 days cost once: the rest of them, the longest of a blob."""
     none = dt.timedelta(0)
     least: dict[str, dt.timedelta] = {}
     most: dict[str, dt.timedelta] = {}
@@ -299,7 +299,7 @@ class ArchiveChoice(Record):
     """Keeping some bytes against archiving them, over a whole duration.
 
     `archive` holds the storage, at least 90 days of it, and the restores. `saving` is negative when archiving costs
-    more. `break_even_restores` is how many bytes may be restored before archiving costs more; None when it does already.
+    more. `break_even_restores` is how many bytes may be restored before it does; None when it does already.
     """
 
     bytes: int

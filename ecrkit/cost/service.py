@@ -49,9 +49,7 @@ class CostService:
 
     # ---- reading
 
-    def inventories(
-        self, names: Names = None, *, on_progress: OnProgress | None = None
-    ) -> dict[str, Inventory | None]:
+    def inventories(self, names: Names = None, *, on_progress: OnProgress | None = None) -> dict[str, Inventory | None]:
         """Return every repository's inventory with the manifests of active images; None where it could not be read.
 
         Reading a manifest may count as a pull of the image, and refresh the pull time that `waste` looks at; an

@@ -195,7 +195,8 @@ def plan_tags(
         if name not in arns or have is None:
             problems.append(Problem(name, "is not a repository whose tags could be read"))
             continue
-        problems += [Problem(f"{name}[{key!r:.60}]", text) for key, value in tags.items() for text in _wrong(key, value)]
+        for key, value in tags.items():
+            problems += [Problem(f"{name}[{key!r:.60}]", text) for text in _wrong(key, value)]
         change = TagChange(
             repository=name,
             arn=arns[name],

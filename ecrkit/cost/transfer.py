@@ -1,7 +1,8 @@
 """What moving images costs: replication to other Regions and accounts, and pulls across Regions.
 
 ECR bills replication across Regions as transfer out of the source Region, at the internet rate; within a Region nothing
-is billed, and transfer in is free. Sources: Amazon ECR pricing; AWS blog on cross-Region replication; EKS best practices.
+is billed, and transfer in is free.
+Sources: Amazon ECR pricing; AWS blog on cross-Region replication; EKS best practices, cost of data transfer.
 """
 
 from __future__ import annotations
@@ -63,9 +64,7 @@ class PushRate(Record):
     new: ByteRange
 
 
-def push_rate(
-    inventory: Inventory, *, since: dt.datetime, until: dt.datetime, repository: str = ""
-) -> PushRate:
+def push_rate(inventory: Inventory, *, since: dt.datetime, until: dt.datetime, repository: str = "") -> PushRate:
     """Return what a month of pushes brings, from the images pushed in a time and still there.
 
     What was pushed and deleted meanwhile is not seen. The month has 30 days.
@@ -414,8 +413,9 @@ def pull_cost(
             if pattern.to != "internet":
                 pulled.setdefault(pattern.to, {})[pattern.repository] = None
     known = {rate.repository: rate for rate in rates}
+    start = transferred_already
     replicate = {
-        region: _transfer(prices, _add(known[n].bytes for n in names), transferred_already, transferred_already, free=False)
+        region: _transfer(prices, _add(known[n].bytes for n in names), start, start, free=False)
         for region, names in pulled.items()
         if all(name in known for name in names)
     }

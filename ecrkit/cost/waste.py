@@ -88,8 +88,8 @@ class RepositoryWaste(Record):
 class WasteReport(Record):
     """The waste of several repositories.
 
-    The bytes of the categories add up to more than the total as a rule: an image may be in several, and a layer that two
-    of them share is freed only when both go, so to less as well. `bytes` is the total.
+    The bytes of the categories add up to more or less than the total: an image may be in several, and a layer that two
+    of them share is freed only when both go. `bytes` is the total.
     """
 
     repositories: tuple[RepositoryWaste, ...]
@@ -240,7 +240,7 @@ def _superseded(units: _Units, convention: Convention, keep: int) -> list[Image]
     return [
         image
         for image in units.roots
-        if (groups := told[image.digest]) and not any(image.digest in newest[group] for group in groups)
+        if (lineage := told[image.digest]) and not any(image.digest in newest[group] for group in lineage)
     ]
 
 

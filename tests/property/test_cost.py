@@ -26,7 +26,9 @@ def descendants(inventory: Inventory, digest: str) -> set[str]:
 @settings(max_examples=150)
 @given(world=worlds(), data=st.data())
 def test_what_an_image_alone_holds_is_what_removing_it_frees(world: list[RawManifest], data: st.DataObject) -> None:
-    read = {m.digest for m in data.draw(st.lists(st.sampled_from(world)))} if world and data.draw(st.booleans()) else None
+    read = (
+        {m.digest for m in data.draw(st.lists(st.sampled_from(world)))} if world and data.draw(st.booleans()) else None
+    )
     inventory = inventory_of(world, read)
     for row in image_storage(inventory):
         freed = freed_by(inventory, descendants(inventory, row.digest))
@@ -65,7 +67,11 @@ def test_the_parts_add_up_to_the_byte(
 ) -> None:
     inventories = {}
     for n, world in enumerate(many):
-        read = {m.digest for m in data.draw(st.lists(st.sampled_from(world)))} if world and data.draw(st.booleans()) else None
+        read = (
+            {m.digest for m in data.draw(st.lists(st.sampled_from(world)))}
+            if world and data.draw(st.booleans())
+            else None
+        )
         inventories[f"r{n}"] = inventory_of(world, read)
 
     def by(repository: str, image: Image) -> str | None:

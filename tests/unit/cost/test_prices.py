@@ -132,7 +132,12 @@ class TestPriceList:
 
 class TestTables:
     def test_tiers_must_rise_to_the_end(self) -> None:
-        for tiers in ((), (Tier(5, "1"),), (Tier(None, "1"), Tier(5, "1")), (Tier(9, "1"), Tier(5, "1"), Tier(None, "1"))):
+        for tiers in (
+            (),
+            (Tier(5, "1"),),
+            (Tier(None, "1"), Tier(5, "1")),
+            (Tier(9, "1"), Tier(5, "1"), Tier(None, "1")),
+        ):
             with pytest.raises(InvalidInput):
                 PriceTable(region="x", currency="USD", as_of=DAY, source="s", standard=tiers)
         with pytest.raises(InvalidInput):

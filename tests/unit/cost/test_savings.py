@@ -96,7 +96,9 @@ class TestArchiving:
     def test_nonsense_is_refused(self, removed, archived) -> None:
         both = held(entry(A), entry(B, imageStatus="ARCHIVED"))
         with pytest.raises(InvalidInput):
-            savings(both, prices=US, now=NOW, removed=[m.digest for m in removed], archived=[m.digest for m in archived])
+            savings(
+                both, prices=US, now=NOW, removed=[m.digest for m in removed], archived=[m.digest for m in archived]
+            )
 
 
 class TestArchiveOrKeep:

@@ -39,7 +39,12 @@ class TestHygiene:
         assert kinds({"a": {"Team1": "x"}}, required=["Team1", "Team2"]) == {("a", "Team2"): ("missing", None)}
 
     def test_inconsistent_values_take_the_most_used(self) -> None:
-        tags = {"a": {"Team": "pay-ments"}, "b": {"Team": "Payments"}, "c": {"Team": "payments"}, "d": {"Team": "payments"}}
+        tags = {
+            "a": {"Team": "pay-ments"},
+            "b": {"Team": "Payments"},
+            "c": {"Team": "payments"},
+            "d": {"Team": "payments"},
+        }
         assert kinds(tags, required=["Team"]) == {
             ("a", "Team"): ("inconsistent value", "payments"), ("b", "Team"): ("inconsistent value", "payments")
         }  # fmt: skip

@@ -22,9 +22,7 @@ def usd(text: str) -> Money:
 
 def rate(name: str, count: int, new: int | None = None) -> PushRate:
     sent = ByteRange.exactly(count)
-    return PushRate(
-        repository=name, images=Decimal(1), bytes=sent, new=sent if new is None else ByteRange.exactly(new)
-    )
+    return PushRate(repository=name, images=Decimal(1), bytes=sent, new=sent if new is None else ByteRange.exactly(new))
 
 
 class TestReplication:
