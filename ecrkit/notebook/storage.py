@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["bill_bars", "growth_lines", "layer_sharing", "storage_bars", "storage_treemap"]
 
 _LONGEST: Final = 32
-_LIGHT: Final = frozenset({"#56B4E9", "#E69F00", "#F0E442", "#CC79A7", GREY})
+_PALE: Final = "#DDDDDD"
+_LINES: Final = tuple(colour for colour in COLOURS if colour not in {GREY, "#F0E442"})  # yellow is lost on white
+_LETTER: Final = 1.95  # how wide a letter is, in the units of a treemap 160 wide
 Sizes = Sequence[tuple[str, int, int]]  # a name, the least bytes, the most
 
 
 def storage_bars(what: StorageReport | Attribution, ax: Axes | None = None, *, top: int = 15) -> Axes:
     """Draw what repositories or owners store, as bars, the greatest above; return the axes.
 
-    A bar reaches to what is stored at least. Where that is a range, a line reaches to the most, or an arrow points
-    beyond when nothing bounds it. What is beyond `top` is one bar.
+    A bar reaches to what is stored at least. Where that is a range, a line reaches to the most; when nothing bounds
+    it, the number says "at least". What is beyond `top` is one grey bar.
 
     Args:
         what: a storage report, for its repositories, or an attribution, for its owners.
@@ -54,13 +56,15 @@ def storage_bars(what: StorageReport | Attribution, ax: Axes | None = None, *, t
         color=[GREY if n == last else BLUE for n in range(len(shown))],
     )  # fmt: skip
     for place, (name, low, high) in enumerate(shown):
-        told = size(low)
+        told, reach = size(low), high
         if name in unbounded:
-            told = f"at least {told}"
+            told, reach = f"at least {told}", low
         elif high > low:
             drawn.plot([low / factor, high / factor], [place, place], color=ORANGE, linewidth=3, solid_capstyle="butt")
             told = f"{told} to {size(high)}"
-        drawn.annotate(told, (high / factor, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+        drawn.annotate(
+            told, (reach / factor, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
+        )
     drawn.set_yticks(range(len(shown)), [_short(name) for name, _, _ in shown])
     drawn.invert_yaxis()
     drawn.set_xlim(0, max((high for _, _, high in shown), default=1) / factor * 1.28 or 1)
@@ -94,17 +98,17 @@ def storage_treemap(
     totals = {owner: sum(count for _, count in found) for owner, found in parts.items()}
     ranked = sorted((o for o in parts if totals[o] > 0), key=lambda o: (o is None, -totals[o], o or ""))
     named = [owner for owner in ranked if owner is not None]
-    # Colours are few, and two owners of one colour would look like one: the smaller ones share the grey.
+    # Colours are few, and two owners of one colour would look like one: the smaller ones are pale together.
     colours = {owner: COLOURS[n] for n, owner in enumerate(named[: len(COLOURS) - 1])}
     width, height = 160.0, 90.0
     boxes = squares([totals[owner] for owner in ranked], 0.0, 0.0, width, height)
     for owner, box in zip(ranked, boxes, strict=True):
-        colour = GREY if owner is None else colours.get(owner, GREY)
+        colour = GREY if owner is None else colours.get(owner, _PALE)
         inside = [(name, count) for name, count in parts[owner] if count > 0]
         for (name, count), cell in zip(inside, squares([c for _, c in inside], *box), strict=True):
             x, y, w, h = cell
             drawn.add_patch(Rectangle((x, y), w, h, facecolor=colour, edgecolor="white", linewidth=1.5))
-            _label(drawn, name, count, cell, "black" if colour in _LIGHT else "white")
+            _label(drawn, name, count, cell, "white" if colour == BLUE else "black")
         x, y, w, h = box
         drawn.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor="black", linewidth=1.6))
     drawn.set_xlim(0, width)
@@ -119,7 +123,7 @@ def growth_lines(
     series: Mapping[str, Iterable[tuple[dt.datetime, int]]],
     ax: Axes | None = None,
     *,
-    top: int = 7,
+    top: int = 6,
     title: str = "stored bytes over time",
 ) -> Axes:
     """Draw how stored bytes grew, a line for each name, labelled at its end; return the axes.
@@ -130,7 +134,7 @@ def growth_lines(
     Args:
         series: times and bytes by repository or owner, such as from one storage report a week.
         ax: where to draw.
-        top: how many lines there are by themselves; at most 7, so that every one has its colour.
+        top: how many lines there are by themselves; at most 6, so that every one has its colour.
         title: what stands above.
 
     Raises:
@@ -139,8 +143,9 @@ def growth_lines(
     known = {name: dict(points) for name, points in series.items()}
     known = {name: points for name, points in known.items() if points}
     ranked = sorted(known, key=lambda name: (-known[name][max(known[name])], name))
-    shown, rest = ranked[: min(top, len(COLOURS) - 1)], ranked[min(top, len(COLOURS) - 1) :]
-    lines = [(name, sorted(known[name].items()), COLOURS[n]) for n, name in enumerate(shown)]
+    few = min(top, len(_LINES))
+    shown, rest = ranked[:few], ranked[few:]
+    lines = [(name, sorted(known[name].items()), _LINES[n]) for n, name in enumerate(shown)]
     if rest:
         times = sorted(set.intersection(*(set(known[name]) for name in rest)))
         lines.append((f"{len(rest)} others", [(at, sum(known[n][at] for n in rest)) for at in times], GREY))
@@ -155,8 +160,11 @@ def growth_lines(
             at = [float(made.date2num(time)) for time, _ in points]
             drawn.plot(at, [count / factor for _, count in points], color=colour, linewidth=2, marker="o", markersize=3)
             ends.append((points[-1][1] / factor, f"{_short(name)}  {size(points[-1][1])}", colour))
-    drawn.set_ylim(bottom=0)
-    drawn.margins(x=0.02)
+    drawn.set_ylim(0, drawn.get_ylim()[1] or 1)
+    drawn_at = [float(made.date2num(at)) for _, points, _ in lines for at, _ in points]
+    if drawn_at:
+        around = max(0.02 * (max(drawn_at) - min(drawn_at)), 0.5)
+        drawn.set_xlim(min(drawn_at) - around, max(drawn_at) + around)
     locator = made.AutoDateLocator()
     drawn.xaxis.set_major_locator(locator)
     drawn.xaxis.set_major_formatter(made.ConciseDateFormatter(locator))
@@ -189,9 +197,17 @@ def layer_sharing(inventories: Iterable[Inventory], ax: Axes | None = None, *, t
         for digest in blobs:
             users[digest] = users.get(digest, 0) + 1
     shared = {name: sum(n for d, n in held[name].items() if users[d] > 1) for name in names}
-    names = sorted(names, key=lambda name: (-shared[name], name))[:top]
+    sharing = sorted((name for name in names if shared[name]), key=lambda name: (-shared[name], name))
+    names = sharing[:top]
     table = [[sum(n for d, n in held[a].items() if d in held[b]) for b in names] for a in names]
-    return _heat_map(names, table, len(held) - len(names), unread, ax)
+    notes = []
+    if len(sharing) > top:
+        notes.append(f"{counted(len(sharing) - top, 'more repository shares', 'more repositories share')} less")
+    if len(held) > len(sharing):
+        notes.append(f"{counted(len(held) - len(sharing), 'repository shares', 'repositories share')} nothing")
+    if unread:
+        notes.append(f"layers of {counted(unread, 'unread image')} are not known")
+    return _heat_map(names, table, notes, ax)
 
 
 def bill_bars(bill: Bill, key: str | None = None, ax: Axes | None = None, *, top: int = 7) -> Axes:
@@ -212,7 +228,7 @@ def bill_bars(bill: Bill, key: str | None = None, ax: Axes | None = None, *, top
     """
     chosen = key or bill.grouped_by[0]
     ranked = [group.value for group in bill.by(chosen)]
-    drawn = axes_of(ax, width=9.0, height=4.5)
+    drawn = axes_of(ax, width=9.0, height=4.5 if bill.known else 1.5)
     if not bill.known:
         drawn.text(0.5, 0.5, "not known:\n" + "\n".join(bill.unknown), ha="center", va="center", wrap=True)
         drawn.set_axis_off()
@@ -272,8 +288,12 @@ def _title(what: StorageReport | Attribution) -> str:
 
 
 def _short(name: str) -> str:
-    """Return a name that is no wider than a picture bears; the end of a repository's name says most."""
-    return name if len(name) <= _LONGEST else "…" + name[-_LONGEST + 1 :]
+    """Return a name that is no wider than a picture bears: whose it is and how it ends tell most."""
+    if len(name) <= _LONGEST:
+        return name
+    head = name.partition("/")[0] + "/" if "/" in name else ""
+    head = head if len(head) <= _LONGEST // 2 else name[: _LONGEST // 2]
+    return f"{head}…{name[len(head) - _LONGEST + 1 :]}"
 
 
 def _bare(drawn: Axes) -> None:
@@ -299,18 +319,16 @@ def _by_owner(
 
 
 def _label(drawn: Axes, name: str, count: int, cell: tuple[float, float, float, float], colour: str) -> None:
-    """Write a name into its part where it fits: the whole, its last part, or nothing."""
+    """Write a name into its part where it fits: with its bytes or without, the whole or its last part, or upright."""
     x, y, width, height = cell
-    for told in (name, name.rpartition("/")[2]):
-        lines = [told, size(count)]
-        needed = max(map(len, lines)) * 1.62
-        if needed <= width - 2 and height >= 9:
-            drawn.text(
-                x + width / 2, y + height / 2, "\n".join(lines), ha="center", va="center", color=colour, fontsize=9
-            )
-            return
-        if len(told) * 1.62 <= width - 2 and height >= 5:
-            drawn.text(x + width / 2, y + height / 2, told, ha="center", va="center", color=colour, fontsize=9)
+    last = name.rpartition("/")[2]
+    upright = height > 1.5 * width
+    along, across = (height, width) if upright else (width, height)
+    for told in (f"{name}\n{size(count)}", f"{last}\n{size(count)}", name, last):
+        lines = told.split("\n")
+        if max(map(len, lines)) * _LETTER <= along - 2 and 4.5 * len(lines) <= across:
+            drawn.text(x + width / 2, y + height / 2, told, ha="center", va="center", color=colour, fontsize=9,
+                       rotation=90 if upright else 0)  # fmt: skip
             return
 
 
@@ -323,7 +341,7 @@ def _owners_legend(
     plain = [owner for owner in ranked if owner is not None and owner not in colours]
     if plain:
         told = size(sum(totals[o] for o in plain))
-        entries.append(Patch(color=GREY, label=f"{counted(len(plain), 'smaller owner')}  {told}"))
+        entries.append(Patch(color=_PALE, label=f"{counted(len(plain), 'smaller owner')}  {told}"))
     if None in ranked:
         entries.append(Patch(color=GREY, label=f"(no owner)  {size(totals[None])}"))
     if entries:
@@ -332,19 +350,39 @@ def _owners_legend(
 
 def _end_labels(drawn: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write labels at the ends of lines, moved apart so that none covers another."""
-    least = 0.065 * (drawn.get_ylim()[1] or 1.0)
-    below = None
-    for value, text, colour in sorted(ends):
-        place = value if below is None else max(value, below + least)
-        below = place
+    highest = drawn.get_ylim()[1]
+    places = _spread([value for value, _, _ in sorted(ends)], 0.065 * highest)
+    # A pile that would stand out above moves down as a whole.
+    over = max(0.0, max(places, default=0.0) - highest)
+    for (value, text, colour), place in zip(sorted(ends), places, strict=True):
         drawn.annotate(
-            text, (1.0, value), xycoords=("axes fraction", "data"), xytext=(1.02, place),
+            text, (1.0, value), xycoords=("axes fraction", "data"), xytext=(1.04, place - over),
             textcoords=("axes fraction", "data"), va="center", fontsize=9, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0,
+                        "relpos": (0.0, 0.5)},
         )  # fmt: skip
 
 
-def _heat_map(names: list[str], table: list[list[int]], hidden: int, unread: int, ax: Axes | None) -> Axes:
+def _spread(values: Sequence[float], least: float) -> list[float]:
+    """Return places for sorted values that are at least so far apart, each pile around the mean of its values."""
+    piles: list[list[float]] = []
+    for value in values:
+        piles.append([value])
+        while len(piles) > 1 and _top(piles[-2], least) + least > _bottom(piles[-1], least):
+            last = piles.pop()
+            piles[-1] += last
+    return [_bottom(pile, least) + n * least for pile in piles for n in range(len(pile))]
+
+
+def _bottom(pile: Sequence[float], least: float) -> float:
+    return sum(pile) / len(pile) - least * (len(pile) - 1) / 2
+
+
+def _top(pile: Sequence[float], least: float) -> float:
+    return sum(pile) / len(pile) + least * (len(pile) - 1) / 2
+
+
+def _heat_map(names: list[str], table: list[list[int]], notes: list[str], ax: Axes | None) -> Axes:
     drawn = axes_of(ax, width=max(5.0, 0.75 * len(names) + 3), height=max(3.5, 0.5 * len(names) + 2))
     largest = max((n for r, row in enumerate(table) for c, n in enumerate(row) if r != c), default=0)
     factor, unit = unit_of(largest)
@@ -352,7 +390,7 @@ def _heat_map(names: list[str], table: list[list[int]], hidden: int, unread: int
     values = [[nothing if r == c else n / factor for c, n in enumerate(row)] for r, row in enumerate(table)]
     if names:
         picture = drawn.imshow(values, cmap="Blues", vmin=0, vmax=largest / factor or 1)
-        bar = drawn.figure.colorbar(picture, ax=drawn, shrink=0.8)
+        bar = drawn.figure.colorbar(picture, ax=drawn, shrink=0.8, pad=0.02)
         bar.set_label(f"shared ({unit})")
     for r, row in enumerate(table):
         for c, n in enumerate(row):
@@ -362,11 +400,8 @@ def _heat_map(names: list[str], table: list[list[int]], hidden: int, unread: int
                        style="italic" if r == c else "normal")  # fmt: skip
     drawn.set_xticks(range(len(names)), [_short(n) for n in names], rotation=35, ha="right", rotation_mode="anchor")
     drawn.set_yticks(range(len(names)), [_short(n) for n in names])
-    told = "bytes that two repositories both hold; in italics what each holds"
-    if hidden:
-        told += f"\n{counted(hidden, 'repository that shares', 'repositories that share')} less not drawn"
-    if unread:
-        told += f"\nwithout the layers of {counted(unread, 'unread image')}"
+    told = "bytes that two repositories both hold (M is MiB, G is GiB); in italics all that one holds"
+    told += f"\n{'; '.join(notes)}" if notes else ""
     drawn.set_title(told, loc="left", fontsize=10)
     for side in drawn.spines.values():
         side.set_visible(False)
