@@ -25,7 +25,16 @@ from ecrkit._internal.clock import SystemClock
 from ecrkit.aws.downloads import CHUNK, without_first
 from ecrkit.aws.ecr.manifests import ACCEPTED_MEDIA_TYPES
 from ecrkit.aws.faults import classify
-from ecrkit.errors import AwsCallFailed, Denied, InvalidInput, InvalidManifest, NotFound, Problem, Throttled, Unavailable
+from ecrkit.errors import (
+    AwsCallFailed,
+    Denied,
+    InvalidInput,
+    InvalidManifest,
+    NotFound,
+    Problem,
+    Throttled,
+    Unavailable,
+)
 from ecrkit.ports import Clock
 from ecrkit.records import LayerState, RawManifest, Referrer
 

@@ -83,12 +83,18 @@ class RegistryState:
                     "InvalidLayerException",
                     f"The layer digest '{digest}' does not match the digest '{actual}' that was calculated on receipt",
                 )
-            known = repo.blobs.get(actual)
+            return self.store_blob(repo.name, actual, data)
+
+    def store_blob(self, repository: str, digest: str, data: bytes) -> str:
+        """Store a blob whose bytes were hashed before; one that is there already stays. Return the digest."""
+        with self.engine.lock:
+            repo = self.repository(repository)
+            known = repo.blobs.get(digest)
             if known is None:
-                repo.blobs[actual] = Blob(digest=actual, size=len(data), data=bytes(data))
+                repo.blobs[digest] = Blob(digest=digest, size=len(data), data=bytes(data))
             elif known.data is None:
                 known.data, known.size = bytes(data), len(data)
-            return actual
+            return digest
 
     def declare_blob(self, repository: str, digest: str, size: int, media_type: str | None = None) -> None:
         """Say that a blob of that size is there, without its bytes: for registries rebuilt from API answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from bisect import bisect_right, insort
 from typing import Any
 
@@ -33,10 +34,17 @@ class Upload:
     repository: str
     parts: list[bytes] = attrs.field(factory=list, repr=False)
     size: int = 0
+    _hash: hashlib._Hash = attrs.field(factory=hashlib.sha256, repr=False, eq=False, init=False)
+
+    @property
+    def digest(self) -> str:
+        """The digest of what was received so far, hashed as it came."""
+        return "sha256:" + self._hash.hexdigest()
 
     def append(self, data: bytes) -> int:
         """Add a part; return the bytes received so far."""
         self.parts.append(bytes(data))
+        self._hash.update(data)
         self.size += len(data)
         return self.size
 

@@ -161,7 +161,7 @@ class Mover:
         while move.size is None or position < move.size:
             try:
                 for chunk in move.source.read_layer(move.source_repository, move.digest, start=position):
-                    failures = 0
+                    failures = 0 if chunk else failures
                     position += len(chunk)
                     if move.size is not None and position > move.size:
                         raise _broken(move, "TooLong", f"the source sends more than the {move.size} bytes stated")

@@ -297,12 +297,13 @@ def _put_all(work: _Work, means: Means, mover: Mover, sent: dict[str, int]) -> C
     later = means.before_tag is not None or any(
         p.role == "referrer" and p.digest in item.missing for p in item.graph.pieces
     )
+    # Without anything to come between them, the image and its tag go in one call.
+    one_call = not item.tag_is_set and not later
     put = 0
     for piece in item.graph.pieces:
         if piece.digest not in item.missing:
             continue
-        # Without referrers to follow, the image and its tag go in one call.
-        if piece is root and item.tag is not None and not later:
+        if piece is root and one_call:
             continue
         _put(work, piece, pieces, mover)
         put += 1
@@ -323,7 +324,7 @@ def _put_all(work: _Work, means: Means, mover: Mover, sent: dict[str, int]) -> C
                 put=with_tag,
             )  # fmt: skip
         former = tagged.former if tagged.outcome == "moved" else None
-        put += root.digest in item.missing and not later
+        put += root.digest in item.missing and one_call
     moved = [sent[move.key] for move in work.blobs if move.key in sent]
     status: Status = "present" if item.nothing_to_do else "copied"
     return CopyResult(

@@ -8,6 +8,7 @@ from typing import Final
 from ecrkit.aws.downloads import checked
 from ecrkit.aws.ecr.base import EcrCalls, batches
 from ecrkit.aws.iam import needs
+from ecrkit.aws.layer_parts import part_aside
 from ecrkit.aws.workers import run_many
 from ecrkit.errors import Conflict, Rejected
 from ecrkit.records import LayerState, LayerUpload
@@ -112,14 +113,15 @@ class EcrLayers(EcrCalls):
         """
         last = first + len(part) - 1
         try:
-            answer = self._call(
-                "UploadLayerPart",
-                repositoryName=repository,
-                uploadId=upload_id,
-                partFirstByte=first,
-                partLastByte=last,
-                layerPartBlob=part,
-            )
+            with part_aside(self._caller.client, part) as blob:
+                answer = self._call(
+                    "UploadLayerPart",
+                    repositoryName=repository,
+                    uploadId=upload_id,
+                    partFirstByte=first,
+                    partLastByte=last,
+                    layerPartBlob=blob,
+                )
         except Rejected as fault:
             received = _last_byte(fault)
             if fault.code != "InvalidLayerPartException" or received is None:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from ecrkit.local.faults import refuse
@@ -100,8 +99,7 @@ def complete_layer_upload(engine: Engine, registry: RegistryState, params: dict[
             f"A part of {small} bytes is not the last one; layer parts must be at least 5 MiB in size",
         )
     wanted = [digest.lower() for digest in params["layerDigests"]]
-    data = b"".join(upload.parts)
-    actual = "sha256:" + hashlib.sha256(data).hexdigest()
+    actual = upload.digest
     if actual not in wanted:
         refuse(
             "InvalidLayerException",
@@ -114,7 +112,7 @@ def complete_layer_upload(engine: Engine, registry: RegistryState, params: dict[
             f"Layer with digest '{actual}' already exists in the repository with name '{repo.name}' in the registry "
             f"with id '{registry.account}'",
         )
-    registry.put_blob(repo.name, actual, data)
+    registry.store_blob(repo.name, actual, b"".join(upload.parts))
     return {
         "registryId": registry.account,
         "repositoryName": repo.name,

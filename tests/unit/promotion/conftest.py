@@ -6,10 +6,20 @@ from ecrkit.local.operations import layers
 from tests.support import promotion
 
 
+@pytest.fixture(scope="module")
+def made():
+    with promotion.registry() as registry:
+        yield registry
+
+
 @pytest.fixture
-def registry():
-    with promotion.registry() as made:
-        yield made
+def registry(made):
+    """An embedded registry with two empty repositories; making a client takes longer than most tests."""
+    made.engine.reset()
+    made.engine.before_call.clear()
+    for name in (promotion.SOURCE, promotion.TARGET):
+        made.gateway.create_repository(name)
+    return made
 
 
 @pytest.fixture
