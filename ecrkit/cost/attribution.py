@@ -299,8 +299,8 @@ def attribute(
     """Return all stored bytes by owner: by resource tag, by name prefix, or as a function of the caller says.
 
     Every byte has exactly one owner or nobody (None), and the parts add up to the total to the byte. A layer counts
-    once in each repository; between the owners of its images there, `shared_layers` decides. An image whose manifest was not
-    read is in the upper bound of its owner alone.
+    once in each repository; between the owners of its images there, `shared_layers` decides. An image whose manifest
+    was not read is in the upper bound of its owner alone.
 
     Args:
         inventories: as `storage` takes them.

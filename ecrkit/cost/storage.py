@@ -81,6 +81,10 @@ class StorageReport(Record):
         """Return what one repository stores; raise KeyError when the report does not have it."""
         return self._by_name[repository]
 
+    def get(self, repository: str) -> RepositoryStorage | None:
+        """Return what one repository stores, or None when the report does not have it."""
+        return self._by_name.get(repository)
+
     def __contains__(self, repository: object) -> bool:
         return repository in self._by_name
 
