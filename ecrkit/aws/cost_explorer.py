@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from typing_extensions import override
@@ -38,12 +38,18 @@ def region_of_cost_explorer(region: str) -> str:
 class CostExplorerGateway:
     """Asks Cost Explorer of one account; satisfies `cost.BillSource` and `cost.AnomalySource`.
 
+    `caller` may be what returns it: then no client is made before the first question.
+
     A payer account sees its member accounts too. Only one Region has an endpoint: `region_of_cost_explorer`. Its
     `LimitExceededException` says that calls came too fast, and is raised as `Throttled`.
     """
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, caller: Caller | Callable[[], Caller]) -> None:
+        self._told = caller
+
+    @property
+    def _caller(self) -> Caller:
+        return self._told if isinstance(self._told, Caller) else self._told()
 
     @needs("ce:GetCostAndUsage")
     def cost_pages(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -128,7 +134,8 @@ class CostExplorerGateway:
 
     @override
     def __repr__(self) -> str:
-        return f"<CostExplorerGateway at {self._caller.client.meta.endpoint_url}>"
+        where = self._told.client.meta.endpoint_url if isinstance(self._told, Caller) else "its endpoint, not asked yet"
+        return f"<CostExplorerGateway at {where}>"
 
 
 def _too_fast(fault: QuotaExceeded) -> Throttled:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ecrkit.admission import AdmissionConfiguration, Condition, Decision, VerdictService
     from ecrkit.auth.service import AuthService
     from ecrkit.auth.tokens import Token, TokenScope
+    from ecrkit.cost.explorer import CostExplorer
     from ecrkit.cost.prices import PriceTable
     from ecrkit.cost.service import CostService
     from ecrkit.deployments import InUse
@@ -99,7 +100,19 @@ class Registry(Connection):
             region=self.region,
             fan_out=Workers(self._session.workers),
             price_list=None if self._engine is not None else self._price_list,
+            explorer=self._cost_explorer(),
         )
+
+    def _cost_explorer(self) -> CostExplorer:
+        from ecrkit.cost.explorer import CostExplorer, NoBills
+
+        if self._engine is not None:
+            return CostExplorer(NoBills())
+        from ecrkit.aws.cost_explorer import CostExplorerGateway, region_of_cost_explorer
+
+        # Only one Region of a partition has Cost Explorer; its client is made when a bill is asked for.
+        region = region_of_cost_explorer(self.region)
+        return CostExplorer(CostExplorerGateway(lambda: self.in_region(region).aws.caller("ce")))
 
     def _price_list(self, region: str, as_of: dt.date) -> PriceTable:
         from ecrkit.aws.pricing import PRICING_REGION, PricingGateway

@@ -11,8 +11,11 @@ import attrs
 
 from ecrkit._internal.globs import compile_glob
 from ecrkit.cost.attribution import Attribution, By, SharedLayers, attribute, by_prefix, by_tag
+from ecrkit.cost.bill import Bill, Dimension, Granularity, Metric
+from ecrkit.cost.explorer import CostExplorer, NoBills
 from ecrkit.cost.hygiene import COST_TAGS, TagHygiene, tag_hygiene
-from ecrkit.cost.prices import PriceTable, prices_for
+from ecrkit.cost.prices import GIB, PriceTable, prices_for
+from ecrkit.cost.reconcile import Reconciliation, reconcile
 from ecrkit.cost.storage import StorageReport, storage
 from ecrkit.cost.tag_plan import TagChange, TagPlan, TagsApplied, plan_tags
 from ecrkit.cost.waste import Convention, WasteReport, waste
@@ -46,6 +49,7 @@ class CostService:
     region: str
     fan_out: FanOut | None = None
     price_list: Callable[[str, dt.date], PriceTable] | None = None
+    explorer: CostExplorer = attrs.field(factory=lambda: CostExplorer(NoBills()))
 
     # ---- reading
 
@@ -233,6 +237,47 @@ class CostService:
         if self.price_list is None:
             return prices_for(where)
         return self.price_list(where, self.clock.now().date())
+
+    # ---- what was billed
+
+    def bill(
+        self,
+        start: dt.date,
+        end: dt.date,
+        *,
+        group_by: Iterable[str | Dimension] = (),
+        where: Mapping[str, Iterable[str]] | None = None,
+        regions: Iterable[str] = (),
+        granularity: Granularity = "MONTHLY",
+        metric: Metric = "UnblendedCost",
+    ) -> Bill:
+        """Return what ECR cost from `start` to `end`, which is excluded, as Cost Explorer tells it.
+
+        Each request is charged at $0.01: the bill says how many it took, `explorer.spent` what all of them cost, and
+        the same question is asked once. It covers every Region and account that the credentials may see, unless
+        narrowed. A zero is checked before it is returned; one that cannot be relied on has a `total` of None. All
+        arguments are those of `CostExplorer.bill`.
+
+        Raises:
+            InvalidInput: refused before any request, such as a third group; or the registry is an embedded one.
+            AwsCallFailed: Cost Explorer refused.
+        """
+        return self.explorer.bill(
+            start, end, group_by=group_by, where=where, regions=regions, granularity=granularity, metric=metric
+        )
+
+    def reconcile(self, bill: Bill, stored: StorageReport | None = None, *, gb: int = GIB) -> Reconciliation:
+        """Return a bill beside the bytes that this Region stores, with the gap and its likely causes.
+
+        Args:
+            bill: grouped by usage type.
+            stored: of every repository; by default it is read now, as `storage()` does.
+            gb: how many bytes a GB of the bill has.
+
+        Raises:
+            InvalidInput: the bill is not grouped by usage type.
+        """
+        return reconcile(bill, self.storage() if stored is None else stored, region=self.region, gb=gb)
 
     # ---- tags
 

@@ -328,3 +328,38 @@ def test_an_embedded_registry_has_no_bill():
     ):
         with pytest.raises(InvalidInput):
             ask()
+
+
+class TestThroughTheRegistry:
+    def test_an_embedded_registry_refuses(self):
+        from ecrkit import Registry
+
+        with Registry.local() as registry, pytest.raises(InvalidInput, match="has no Cost Explorer"):
+            registry.cost.bill(START, END)
+
+    def test_a_source_of_your_own(self):
+        import attrs
+
+        from ecrkit import Registry
+        from ecrkit.local.images import filler, image
+
+        with Registry.local() as registry:
+            registry.gateway.create_repository("team/app")
+            image([filler(50_000, seed="a")]).push(registry.client, "team/app", "v1")
+            stored = registry.cost.storage()
+            quantity = Decimal(stored.bytes.low) / 2**30
+            explorer = CostExplorer(Canned(page(group("TimedStorage-ByteHrs", quantity=str(quantity)))))
+            cost = attrs.evolve(registry.cost, explorer=explorer)
+            found = cost.reconcile(cost.bill(START, END))
+        assert (found.answer, found.region) == ("agrees", "us-east-1")
+        assert found.billed == pytest.approx(stored.bytes.low, abs=1)
+
+    def test_no_client_before_the_first_question_and_the_right_region_then(self, monkeypatch):
+        from ecrkit import Registry
+
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        with Registry.from_session(region="eu-west-1", attempts=1) as registry:
+            gateway = registry.cost.explorer._source
+            assert "not asked yet" in repr(gateway)
+            assert gateway._caller.client.meta.endpoint_url == "https://ce.us-east-1.amazonaws.com"
