@@ -10,12 +10,12 @@ from ecrkit.errors import InvalidInput
 __all__ = ["server_policy"]
 
 
-def server_policy(*scopes: Scope, inspector: bool = False, conditions: bool = True) -> PolicyDocument:
-    """Return the identity policy of the server's role: findings, images, manifests of indexes, scan settings.
+def server_policy(*scopes: Scope, inspector: bool = False) -> PolicyDocument:
+    """Return the identity policy of the server's role: findings, images, the manifests of indexes.
 
-    `ecr:BatchGetImage` reads manifests, for the platforms of an index and for referrers; without
-    `ecr:GetDownloadUrlForLayer` no layer can be read, so the role cannot pull. `conditions` adds what the further
-    conditions ask (signatures and provenance), `inspector` Inspector's own lists for enhanced scanning.
+    `ecr:BatchGetImage` reads manifests, for the platforms of an index, and authorises ListImageReferrers, which the
+    condition `signed` asks and which has no action of its own. Without `ecr:GetDownloadUrlForLayer` no layer can be
+    read, so the role cannot pull. With enhanced scanning the ECR user guide wants `inspector`'s two lists beside it.
 
     Raises:
         InvalidInput: no scope is named.
@@ -23,19 +23,14 @@ def server_policy(*scopes: Scope, inspector: bool = False, conditions: bool = Tr
     Example:
         >>> from ecrkit.access import Scope
         >>> made = server_policy(Scope("123456789012", "eu-west-1"))
-        >>> sorted(a for s in made.statements for a in s.actions)[:2]
-        ['ecr:BatchGetImage', 'ecr:DescribeImageScanFindings']
+        >>> made.statements[0].actions
+        ('ecr:BatchGetImage', 'ecr:DescribeImageScanFindings', 'ecr:DescribeImages')
     """
     if not scopes:
         raise InvalidInput.single("no policy", "$.scopes", "name at least one registry")
     reads = ["ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages"]
-    if conditions:
-        reads += ["ecr:DescribeImageSigningStatus", "ecr:ListImageReferrers"]
     arns = list(dict.fromkeys(arn for scope in scopes for arn in scope.arns))
-    statements: list[dict[str, Any]] = [
-        {"Sid": "Images", "Effect": "Allow", "Action": reads, "Resource": arns},
-        {"Sid": "Settings", "Effect": "Allow", "Action": ["ecr:GetRegistryScanningConfiguration"], "Resource": "*"},
-    ]
+    statements: list[dict[str, Any]] = [{"Sid": "Images", "Effect": "Allow", "Action": reads, "Resource": arns}]
     if inspector:
         lists = ["inspector2:ListCoverage", "inspector2:ListFindings"]
         statements.append({"Sid": "Inspector", "Effect": "Allow", "Action": lists, "Resource": "*"})
