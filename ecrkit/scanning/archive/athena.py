@@ -11,16 +11,16 @@ against `audit.remediations`. Sources: Athena user guide, partition projection a
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
+from ecrkit._internal.hive import bucket_problems, external_table, identifier, literal, projected_problems
 from ecrkit._internal.jsonio import Record
 from ecrkit.errors import InvalidInput, Problem
 from ecrkit.scanning.archive.audit import LATEST_PUSH, UNJUDGED, Sla
-from ecrkit.scanning.archive.layout import Layout, Place
+from ecrkit.scanning.archive.layout import Layout
 from ecrkit.scanning.archive.rows import DeploymentRow, FindingRow, ScanRow, athena_time
 
 __all__ = [
@@ -34,18 +34,8 @@ __all__ = [
     "trend",
 ]
 
-_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,127}")
-_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_ENUM_MANY: Final = 100
 _TYPES: Final[dict[str, str]] = {"str": "string", "int": "int", "float": "double", "bool": "boolean"}
 _ROWS: Final[dict[str, Any]] = {"scans": ScanRow, "findings": FindingRow, "deployments": DeploymentRow}
-
-
-def _literal(text: str) -> str:
-    """Return a text as an SQL literal."""
-    if "\x00" in text:
-        raise InvalidInput.single("no SQL literal", repr(text), "holds a NUL character")
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _moment(value: dt.datetime) -> str:
@@ -54,12 +44,6 @@ def _moment(value: dt.datetime) -> str:
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(given)
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise InvalidInput.single("no name in Athena", "name", f"letters a-z, digits and '_', not {value!r:.60}")
-    return value
 
 
 def columns(table: str) -> dict[str, str]:
@@ -87,32 +71,18 @@ class Tables(Record):
     bucket: str
     regions: tuple[str, ...] = attrs.field(converter=_texts)
     accounts: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    database: str = attrs.field(default="ecr_scans", converter=_name)
+    database: str = attrs.field(default="ecr_scans", converter=identifier)
     layout: Layout = attrs.field(factory=Layout)
     start: dt.date = dt.date(2024, 1, 1)
 
     def __attrs_post_init__(self) -> None:
-        problems: list[Problem] = []
-        if not _BUCKET.fullmatch(self.bucket):
-            problems.append(Problem("bucket", f"is no name of a bucket: {self.bucket!r:.80}"))
-        if not self.regions:
-            problems.append(Problem("regions", "name at least one Region"))
-        for name, values in (("regions", self.regions), ("accounts", self.accounts)):
-            if len(values) > _ENUM_MANY:
-                many = f"{len(values)} are too many for a projected list"
-                problems.append(Problem(name, f"{many}; leave accounts out to make them injected"))
-        for account in self.accounts or ("000000000000",):
-            for region in self.regions:
-                try:
-                    Place(account, region)
-                except InvalidInput as fault:
-                    problems.extend(fault.problems)
+        problems = bucket_problems(self.bucket) + projected_problems(self.accounts, self.regions)
         if problems:
-            raise InvalidInput("no tables", list(dict.fromkeys(problems)))
+            raise InvalidInput("no tables", problems)
 
     def of(self, table: str) -> str:
         """Return the quoted name of a table in a query."""
-        return f'"{self.database}"."{_name(table)}"'
+        return f'"{self.database}"."{identifier(table)}"'
 
 
 def create_tables(tables: Tables) -> tuple[str, ...]:
@@ -129,32 +99,15 @@ def create_tables(tables: Tables) -> tuple[str, ...]:
 
 
 def _table(tables: Tables, name: str) -> str:
-    listed = ",\n".join(f"  `{column}` {kind}" for column, kind in columns(name).items())
-    location = f"s3://{tables.bucket}/{tables.layout.folder(name)}"
-    accounts = (
-        {"projection.account.type": "enum", "projection.account.values": ",".join(tables.accounts)}
-        if tables.accounts
-        else {"projection.account.type": "injected"}
-    )
-    properties = {
-        "projection.enabled": "true",
-        **accounts,
-        "projection.region.type": "enum",
-        "projection.region.values": ",".join(tables.regions),
-        "projection.dt.type": "date",
-        "projection.dt.format": "yyyy-MM-dd",
-        "projection.dt.range": f"{tables.start.isoformat()},NOW",
-        "projection.dt.interval": "1",
-        "projection.dt.interval.unit": "DAYS",
-        "storage.location.template": location + "account=${account}/region=${region}/dt=${dt}/",
-    }
-    told = ",\n".join(f"  {_literal(key)}={_literal(value)}" for key, value in properties.items())
-    return (
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{tables.database}`.`{name}` (\n{listed}\n)\n"
-        "PARTITIONED BY (`account` string, `region` string, `dt` string)\n"
-        "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
-        f"LOCATION {_literal(location)}\n"
-        f"TBLPROPERTIES (\n{told}\n)"
+    return external_table(
+        tables.database,
+        name,
+        columns(name),
+        location=f"s3://{tables.bucket}/{tables.layout.folder(name)}",
+        storage="ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'",
+        accounts=tables.accounts,
+        regions=tables.regions,
+        start=tables.start,
     )
 
 
@@ -189,9 +142,9 @@ class Scope(Record):
             ("account", self.accounts), ("region", self.regions), ("repository", self.repositories),
         ):  # fmt: skip
             if len(values) == 1:
-                parts.append(f"{column} = {_literal(values[0])}")
+                parts.append(f"{column} = {literal(values[0])}")
             elif values:
-                parts.append(f"{column} IN ({', '.join(_literal(v) for v in values)})")
+                parts.append(f"{column} IN ({', '.join(literal(v) for v in values)})")
         return " AND ".join(parts)
 
 
@@ -292,7 +245,7 @@ def open_findings(tables: Tables, scope: Scope, *, severities: Iterable[str] = (
     deployments; otherwise the latest push of each repository is the current digest.
     """
     chosen = tuple(severities)
-    narrowed = f" AND severity IN ({', '.join(_literal(s) for s in chosen)})" if chosen else ""
+    narrowed = f" AND severity IN ({', '.join(literal(s) for s in chosen)})" if chosen else ""
     return (
         _remediation(tables, scope, deployments)
         + "SELECT * FROM remediation WHERE remediation_state <> 'remedied'"
@@ -326,10 +279,9 @@ def sla_breaches(tables: Tables, scope: Scope, sla: Sla, *, now: dt.datetime, de
     The rule is that of [`Sla`][ecrkit.scanning.archive.audit].
     """
     due = " ".join(
-        f"WHEN {_literal(severity)} THEN found_at + INTERVAL '{days}' DAY"
-        for severity, days in sorted(sla.days.items())
+        f"WHEN {literal(severity)} THEN found_at + INTERVAL '{days}' DAY" for severity, days in sorted(sla.days.items())
     )
-    unjudged = ", ".join(_literal(s) for s in UNJUDGED)
+    unjudged = ", ".join(literal(s) for s in UNJUDGED)
     return (
         _remediation(tables, scope, deployments)
         + f""", deadline AS (
@@ -369,9 +321,9 @@ def policy_violations(
         problems.append(Problem("limits", "name at least one severity"))
     if problems:
         raise InvalidInput("no policy", problems)
-    whose = " ".join(f"WHEN repository LIKE {_like(p)} ESCAPE '!' THEN {_literal(t)}" for p, t in teams.items())
+    whose = " ".join(f"WHEN repository LIKE {_like(p)} ESCAPE '!' THEN {literal(t)}" for p, t in teams.items())
     team = f"CASE {whose} ELSE 'no team' END" if teams else "'no team'"
-    allowed = " ".join(f"WHEN {_literal(name)} THEN {int(limit)}" for name, limit in sorted(limits.items()))
+    allowed = " ".join(f"WHEN {literal(name)} THEN {int(limit)}" for name, limit in sorted(limits.items()))
     return (
         _remediation(tables, scope, deployments)
         + f""", counted AS (
@@ -389,7 +341,7 @@ ORDER BY team, severity"""
 
 def _like(pattern: str) -> str:
     escaped = pattern.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return _literal(escaped.replace("*", "%"))
+    return literal(escaped.replace("*", "%"))
 
 
 def trend(tables: Tables, scope: Scope) -> str:

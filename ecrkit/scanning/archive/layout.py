@@ -22,16 +22,15 @@ from urllib.parse import quote, unquote
 
 import attrs
 
+from ecrkit._internal.hive import place_problems
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import UTC, require_aware
-from ecrkit.errors import InvalidInput, InvalidReference, Problem
+from ecrkit.errors import InvalidInput, InvalidReference
 from ecrkit.refs import digest as checked_digest
 from ecrkit.refs import repository_name
 
 __all__ = ["Layout", "Place", "RawKey", "stamp"]
 
-_ACCOUNT: Final = re.compile(r"[0-9]{12}")
-_REGION: Final = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*")
 _RAW: Final = re.compile(
     r"(?:(?P<prefix>.+)/)?raw/account=(?P<account>[0-9]{12})/region=(?P<region>[a-z0-9-]+)/dt=(?P<dt>\d{4}-\d\d-\d\d)"
@@ -63,11 +62,7 @@ class Place(Record):
     region: str
 
     def __attrs_post_init__(self) -> None:
-        problems: list[Problem] = []
-        if not _ACCOUNT.fullmatch(self.account):
-            problems.append(Problem("account", f"must be 12 digits, not {self.account!r:.40}"))
-        if not _REGION.fullmatch(self.region):
-            problems.append(Problem("region", f"must be a Region such as eu-west-1, not {self.region!r:.40}"))
+        problems = place_problems(self.account, self.region)
         if problems:
             raise InvalidInput("no place in the archive", problems)
 
