@@ -364,7 +364,7 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
         """
         from ecrkit.snapshot.tables import COLUMNS, rows
 
-        found: dict[str, list[Any]] = {name: [] for name in COLUMNS["images"]}
+        found: dict[str, list[Any]] = {name: [] for name in COLUMNS["images"] if name != "snapshot_at"}
         for head in self._having("images", gaps):
             for row in rows(self._held[head.name].entry(), "images"):
                 for name, value in row.items():
@@ -408,6 +408,16 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
         place = Path(path)
         files.replace(place, self._write)
         return place
+
+    def to_parquet(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+        """Write the tables `repositories`, `images`, `blobs` and `gaps` as Parquet; see `write_parquet`.
+
+        Raises:
+            MissingExtra: pyarrow is not installed.
+        """
+        from ecrkit.snapshot.parquet import write_parquet
+
+        return write_parquet(self, folder)
 
     def _write(self, target: BinaryIO) -> None:
         target.write(files.pack([lines.header_line(self._header)]))

@@ -15,7 +15,7 @@ __all__ = ["COLUMNS", "Table", "rows"]
 Table = Literal["repositories", "images", "blobs", "gaps"]
 """The tables of a snapshot. `blobs` has a row for each config, layer and child that a manifest names."""
 
-COLUMNS: Final[Mapping[Table, Mapping[str, str]]] = {
+_TABLES: Final[Mapping[Table, Mapping[str, str]]] = {
     "repositories": {
         "repository": "string", "arn": "string", "created_at": "timestamp", "read_at": "timestamp",
         "tag_mutability": "string", "scan_on_push": "boolean", "encryption_type": "string", "kms_key": "string",
@@ -36,18 +36,21 @@ COLUMNS: Final[Mapping[Table, Mapping[str, str]]] = {
     },
     "gaps": {"repository": "string", "what": "string", "error": "string", "api_call": "string"},
 }  # fmt: skip
-"""Columns and their Athena types, without the partitions `account`, `region` and `dt`.
+COLUMNS: Final[Mapping[Table, Mapping[str, str]]] = {
+    table: {**columns, "snapshot_at": "timestamp"} for table, columns in _TABLES.items()
+}
+"""Columns and their Athena types, without the partitions `account`, `region` and `dt`; `snapshot_at` in each.
 
 `size_bytes` of a blob is null where a manifest does not tell it; `images` is null where they were not read.
 """
 
 
 def rows(entry: RepositorySnapshot, table: Table) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one repository, in the order of `COLUMNS`.
+    """Yield the rows of one repository, with all columns but `snapshot_at`.
 
     Example:
         >>> list(COLUMNS["gaps"])
-        ['repository', 'what', 'error', 'api_call']
+        ['repository', 'what', 'error', 'api_call', 'snapshot_at']
     """
     if table == "repositories":
         yield _repository(entry)
