@@ -105,14 +105,11 @@ class Application:
             headers.append(("Allow", "POST"))
             return error("the method must be POST", HTTPStatus.METHOD_NOT_ALLOWED)
         if name in self.certified and environ.get(CLIENT_CERTIFICATE) is not True:
-            headers.append(("Connection", "close"))
             return error("a client certificate is needed", HTTPStatus.FORBIDDEN)
         try:
             profile, timeout = _query(str(environ.get("QUERY_STRING") or ""))
             body = _body(environ, self.body_bytes)
         except ProtocolError as fault:
-            # The rest of the body is not read, so the connection cannot be used again.
-            headers.append(("Connection", "close"))
             return error(str(fault), fault.status)
         deadline = self.service.deadline if timeout is None else min(self.service.deadline, timeout * _SHARE)
 
