@@ -1,4 +1,4 @@
-"""Snapshots as Parquet in the folders that Athena and DuckDB read: `table/account=A/region=R/dt=D/part-TIME.parquet`."""
+"""Snapshots as Parquet: `table/account=A/region=R/dt=D/part-TIME.parquet`, the folders that Athena and DuckDB read."""
 
 from __future__ import annotations
 
