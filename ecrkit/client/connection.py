@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     import boto3
     from botocore.client import BaseClient
 
+    from ecrkit.images.config import ImageConfig
     from ecrkit.local import Engine
     from ecrkit.local.enforcement import PrincipalLike
+    from ecrkit.refs import ImageRef
 
 __all__ = ["Connection", "WhichManifests"]
 
@@ -331,6 +333,52 @@ class Connection:
             return found
         read = self._gateway.each_manifest(repository, wanted, on_progress=on_progress)
         return found.with_manifests(manifest for manifest in read if isinstance(manifest, RawManifest))
+
+    def image_config(self, ref: ImageRef | str, *, platform: str | None = None) -> ImageConfig:
+        """Return the config of an image: what it runs as, and which instruction made each of its layers.
+
+        Reading the manifest may count as a pull of the image. Calls: one for the manifest, one more for the child of an
+        index, one for the config's URL, and the download.
+
+        Args:
+            ref: `repository:tag` or `repository@digest`, with or without the registry's host.
+            platform: which child of an index, such as `linux/arm64`; needed when there are several.
+
+        Raises:
+            InvalidInput: the reference names no image, an index has no such platform or several, or the image has no
+                config.
+            NotFound: there is no such image.
+            Rejected: ECR did not give the manifest, as for an archived image.
+
+        Example:
+            >>> from ecrkit import Registry
+            >>> from ecrkit.local.images import image, layer
+            >>> app = image([layer({"app": "1"})], platform="linux/arm64")
+            >>> with Registry.local() as registry:
+            ...     made = registry.gateway.create_repository("team/app")
+            ...     pushed = app.push(registry.client, "team/app", "v1")
+            ...     str(registry.image_config("team/app:v1").platform)
+            'linux/arm64'
+        """
+        from ecrkit.client.contents import image_config
+
+        return image_config(self._gateway, ref, platform)
+
+    def image_configs(self, inventory: Inventory, digests: Iterable[str] | None = None) -> dict[str, ImageConfig]:
+        """Return the configs of an inventory's images by the config's own digest, as functions of `images` take them.
+
+        Of images whose manifest was read; configs that cannot be read are absent. Calls: a URL and a download each.
+
+        Args:
+            inventory: of one repository, with manifests, which knows its name.
+            digests: of which images; by default of all that are container images.
+
+        Raises:
+            InvalidInput: the inventory does not know its name.
+        """
+        from ecrkit.client.contents import image_configs
+
+        return image_configs(self._gateway, inventory, digests, workers=self._session.workers)
 
     # ---- its end
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 from typing_extensions import override
 
 from ecrkit._internal.jsonio import Record
-from ecrkit._internal.tables import html_table, text_table
+from ecrkit._internal.tables import frame, html_table, text_table
 from ecrkit.errors import InvalidInput, InvalidReference
 from ecrkit.images.config import ImageConfig
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.manifest import Manifest
 from ecrkit.images.runnable import runnable_images
 from ecrkit.refs import ImageRef
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["BaseClaim", "BaseReport", "BaseUse", "Place", "base_images"]
 
@@ -165,6 +168,30 @@ class BaseReport(Record):
         """Return the outermost indexes that list the image, or the image itself."""
         outermost = (above for above in self._parents.get(place, ()) if above not in self._parents)
         return tuple(outermost) or (place,)
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return one row for each image and platform, as columns; `bases` holds `repository@digest` texts."""
+        uses = self.uses
+        return {
+            "repository": [use.image.repository for use in uses],
+            "digest": [use.image.digest for use in uses],
+            "platform": [use.platform for use in uses],
+            "tags": [use.tags for use in uses],
+            "bases": [tuple(f"{base.repository}@{base.digest}" for base in use.bases) for use in uses],
+            "layers": [use.layers for use in uses],
+            "status": [use.status for use in uses],
+            "claimed": [None if use.claim is None else use.claim.name for use in uses],
+            "claim_check": [None if use.claim is None else use.claim.check for use in uses],
+            "reason": [use.reason for use in uses],
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return `to_columns()` as a frame.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return frame(self.to_columns())
 
     def explain(self) -> str:
         """Return the uses as a table for people."""

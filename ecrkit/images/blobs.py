@@ -110,7 +110,7 @@ class BlobTable:
         return self._sizes.keys()
 
     def more(self, digests: AbstractSet[str]) -> dict[str, int]:
-        """Return how many bytes more than the least some of these blobs may take; those of one known size are absent."""
+        """Return how many bytes beyond the least some of these blobs may take; those of one known size are absent."""
         found = {d: self._larger[d] - self._sizes[d] for d in self._larger.keys() & digests}
         for digest in self._elsewhere.keys() & digests:
             found[digest] = found.get(digest, 0) + self._elsewhere[digest]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from typing_extensions import override
 
 from ecrkit._internal.jsonio import Record
-from ecrkit._internal.tables import html_table, text_table
+from ecrkit._internal.tables import frame, html_table, text_table
 from ecrkit._internal.tables import size as for_people
 from ecrkit.errors import InvalidInput
 from ecrkit.images.config import ImageConfig, layer_origins
@@ -18,6 +18,9 @@ from ecrkit.images.inventory import Inventory
 from ecrkit.images.manifest import Manifest
 from ecrkit.images.runnable import Runnable, runnable_images
 from ecrkit.records import Image
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["BuildReuse", "CacheReuse", "cache_reuse", "last_builds"]
 
@@ -100,6 +103,23 @@ class CacheReuse(Record):
         known = [(b.reused_size, b.size) for b in self.builds if b.size is not None and b.reused_size is not None]
         total = sum(size for _, size in known)
         return sum(reused for reused, _ in known) / total if total else None
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return one row for each build and platform, as columns; the numbers of what is `unknown` are None."""
+        numbers = ("layers", "reused_layers", "size", "reused_size", "first_new")
+        names = ("digest", "tags", "platform", *numbers, "instruction", "unknown")
+        return {
+            name: [None if build.unknown and name in numbers else getattr(build, name) for build in self.builds]
+            for name in names
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return `to_columns()` as a frame.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return frame(self.to_columns())
 
     def explain(self) -> str:
         """Return the builds as a table for people."""

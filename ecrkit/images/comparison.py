@@ -6,13 +6,13 @@ A node keeps the layers that it has, by digest, and pulls the others (OCI distri
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from typing_extensions import override
 
 from ecrkit._internal.jsonio import Record
-from ecrkit._internal.tables import html_table, text_table
+from ecrkit._internal.tables import frame, html_table, text_table
 from ecrkit._internal.tables import size as for_people
 from ecrkit.errors import InvalidInput, Problem
 from ecrkit.images.byte_range import ByteRange
@@ -20,6 +20,9 @@ from ecrkit.images.config import ImageConfig
 from ecrkit.images.descriptor import Descriptor
 from ecrkit.images.manifest import Manifest
 from ecrkit.images.runnable import Runnable, runnable_images
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ImageDiff", "PlatformDiff", "diff"]
 
@@ -79,6 +82,30 @@ class ImageDiff(Record):
         """Return the part of one platform, such as `linux/arm64`, or None."""
         return next((part for part in self.platforms if part.platform == platform), None)
 
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return one row for each platform, as columns; None is what is not known, or a pull of nothing."""
+        rows = self.platforms
+        columns: dict[str, list[Any]] = {
+            "platform": [part.platform for part in rows],
+            "before": [part.before for part in rows],
+            "after": [part.after for part in rows],
+        }
+        for name in ("shared", "added", "removed"):
+            layers = [None if part.unknown else getattr(part, name) for part in rows]
+            columns[f"{name}_layers"] = [None if found is None else len(found) for found in layers]
+            columns[f"{name}_bytes"] = [None if found is None else _whole(found) for found in layers]
+        columns["pull_low"] = [None if part.pull is None else part.pull.low for part in rows]
+        columns["pull_high"] = [None if part.pull is None else part.pull.high for part in rows]
+        return columns
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return `to_columns()` as a frame.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return frame(self.to_columns())
+
     def explain(self) -> str:
         """Return the difference as a table for people."""
         return text_table(_HEADER, self._rows(), right=frozenset({1, 2, 3, 4}))
@@ -108,6 +135,11 @@ _HEADER: Final = ("platform", "shared layers", "added", "removed", "a node pulls
 
 def _bytes(layers: Iterable[Descriptor]) -> str:
     return for_people(sum(layer.size or 0 for layer in layers))
+
+
+def _whole(layers: Iterable[Descriptor]) -> int | None:
+    sizes = [layer.size for layer in layers]
+    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def _once(layers: Iterable[Descriptor]) -> dict[str, Descriptor]:
