@@ -68,6 +68,10 @@ def ask(port: int, context: ssl.SSLContext, path: str = "/v1/kyverno", body: byt
         connection.close()
 
 
+def handshake(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname="localhost")
+
+
 @pytest.fixture
 def server(certificates: Certificates) -> Iterator[AdmissionServer]:
     with (
@@ -93,9 +97,8 @@ class TestTls:
         assert (status, json.loads(body)["allowed"]) == (200, True)
 
     def test_it_is_version_1_3_and_nothing_older(self, server: AdmissionServer, certificates: Certificates) -> None:
-        with socket.create_connection(("127.0.0.1", server.port), 10) as raw:
-            with certificates.context().wrap_socket(raw, server_hostname="localhost") as secure:
-                assert secure.version() == "TLSv1.3"
+        with handshake(server.port, certificates.context()) as secure:
+            assert secure.version() == "TLSv1.3"
         with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", server.port), 10) as raw:
             certificates.context(newest=ssl.TLSVersion.TLSv1_2).wrap_socket(raw, server_hostname="localhost")
 
@@ -124,12 +127,15 @@ class TestTls:
     def test_an_oversized_body_is_refused_unread(self, certificates: Certificates) -> None:
         with service(FakeRegistry()) as asked:
             app = application(asked, body_bytes=1000)
-            with AdmissionServer(app, tls=certificates.files(), options=OPTIONS) as small:
-                with socket.create_connection(("127.0.0.1", small.port), 10) as raw:
-                    with certificates.context().wrap_socket(raw, server_hostname="localhost") as secure:
-                        secure.sendall(b"POST /v1/kyverno HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                                       b"Content-Length: 1000000000\r\n\r\n")  # fmt: skip
-                        assert b" 413 " in secure.recv(200)
+            with (
+                AdmissionServer(app, tls=certificates.files(), options=OPTIONS) as small,
+                handshake(small.port, certificates.context()) as secure,
+            ):
+                secure.sendall(
+                    b"POST /v1/kyverno HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: 1000000000\r\n\r\n"
+                )
+                assert b" 413 " in secure.recv(200)
 
     def test_renewed_certificates_are_used_without_a_restart(self, tmp_path: Path) -> None:
         own = Certificates(tmp_path)
@@ -139,9 +145,8 @@ class TestTls:
         ):
 
             def serial() -> Any:
-                with socket.create_connection(("127.0.0.1", made.port), 10) as raw:
-                    with own.context().wrap_socket(raw, server_hostname="localhost") as secure:
-                        return (secure.getpeercert() or {})["serialNumber"]
+                with handshake(made.port, own.context()) as secure:
+                    return (secure.getpeercert() or {})["serialNumber"]
 
             first = serial()
             (tmp_path / "cert.pem").write_text("half written")
