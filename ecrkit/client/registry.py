@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.promotion.service import PromotionService
     from ecrkit.promotion.sources import Source
+    from ecrkit.pull_through.service import PullThroughService
     from ecrkit.replication.configuration import Destination
     from ecrkit.replication.service import ReplicationService
     from ecrkit.scanning.archive import Archive, Layout, ObjectStore, Retention
@@ -359,6 +360,17 @@ class Registry(Connection):
             allows=self._destination_allows,
             documents=documents,
         )
+
+    @cached_property
+    def pull_through(self) -> PullThroughService:
+        """The pull-through cache: rules planned and applied, names rewritten, what is cached and how it stands.
+
+        Nothing of it pulls an image, so that asking never fetches one.
+        """
+        from ecrkit.pull_through.service import PullThroughService
+        from ecrkit.refs import RegistryHost
+
+        return PullThroughService(self._gateway, self._clock, lambda: RegistryHost.private(self._whose(), self.region))
 
     def _place(self) -> Destination:
         from ecrkit.replication.configuration import Destination

@@ -18,6 +18,7 @@ from ecrkit.local.clock import ManualClock
 from ecrkit.local.events import Call, Event
 from ecrkit.local.faults import ServiceFault, refuse
 from ecrkit.local.operations import Handler, handlers, reactions
+from ecrkit.local.pull_through import PullThroughBehaviour
 from ecrkit.local.registry import RegistryState
 from ecrkit.local.replication import ReplicationBehaviour
 from ecrkit.local.state import ImageState, RepositoryState
@@ -152,6 +153,8 @@ class Engine:
         self.image_details: list[DetailHook] = []
         self.replication = ReplicationBehaviour()
         """How long replications take, and which fail."""
+        self.pull_through = PullThroughBehaviour()
+        """Where the upstreams of pull-through cache rules are, and how they fail."""
         self.latency: dt.timedelta | None = None
         """Real time that each call takes, for benchmarks; calls of several threads overlap."""
         self.download_base: str | None = None

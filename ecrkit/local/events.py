@@ -25,6 +25,7 @@ __all__ = [
     "LifecycleAction",
     "LifecycleFailure",
     "LifecyclePolicyExecuted",
+    "PullThroughSynced",
     "StorageClassUpdated",
 ]
 
@@ -300,6 +301,42 @@ class ImageReplicated(Event):
             **({"image-tag": self.tag} if self.tag is not None else {}),
         }
         return _eventbridge(self, "aws.ecr", "ECR Replication Action", detail)
+
+
+@attrs.frozen(kw_only=True)
+class PullThroughSynced(Event):
+    """The cache looked at an upstream for an image: `result` is SUCCESS or FAILED, with code and reason."""
+
+    prefix: str
+    upstream: str
+    digest: str | None = None
+    tag: str | None = None
+    result: str = "SUCCESS"
+    failure_code: str | None = None
+    failure_reason: str | None = None
+
+    def to_eventbridge(self) -> dict[str, Any]:
+        """Return the event `ECR Pull Through Cache Action` (ECR user guide, EventBridge).
+
+        Example:
+            >>> synced = PullThroughSynced(time=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), account="123456789012",
+            ...     region="us-east-1", repository="quay/a/b", prefix="quay", upstream="quay.io", tag="1")
+            >>> synced.to_eventbridge()["detail"]["sync-status"]
+            'SUCCESS'
+        """
+        named = {
+            "image-tag": self.tag, "image-digest": self.digest, "failure-code": self.failure_code,
+            "failure-reason": self.failure_reason,
+        }  # fmt: skip
+        detail = {
+            "rule-version": "1",
+            "sync-status": self.result,
+            "ecr-repository-prefix": self.prefix,
+            "repository-name": self.repository,
+            "upstream-registry-url": self.upstream,
+            **{name: value for name, value in named.items() if value is not None},
+        }
+        return _eventbridge(self, "aws.ecr", "ECR Pull Through Cache Action", detail)
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from typing import Final
 from ecrkit.local.faults import ServiceFault
 from ecrkit.local.wire import Answer
 
-__all__ = ["RegistryError", "as_registry_error"]
+__all__ = ["RegistryError", "as_registry_error", "upstream_error"]
 
 _CODES: Final[dict[str, tuple[int, str]]] = {
     "RepositoryNotFoundException": (404, "NAME_UNKNOWN"),
@@ -67,3 +67,21 @@ def as_registry_error(fault: ServiceFault, repository: str) -> RegistryError:
     if fault.code == "InvalidParameterException":
         status, code = 400, "NAME_INVALID" if repository and "'repositoryName'" in fault.message else "MANIFEST_INVALID"
     return RegistryError(status, code, fault.message)
+
+
+_UPSTREAM: Final[dict[str, tuple[int, str]]] = {
+    "UpstreamAccessDenied": (403, "DENIED"),
+    "UpstreamTooManyRequests": (429, "TOOMANYREQUESTS"),
+    "UpstreamUnavailable": (404, "MANIFEST_UNKNOWN"),
+}
+
+
+def upstream_error(code: str, message: str) -> RegistryError | None:
+    """Return what a failure of a pull-through cache's upstream is in the registry protocol; None for another failure.
+
+    Example:
+        >>> upstream_error("UpstreamTooManyRequests", "slower").status
+        429
+    """
+    found = _UPSTREAM.get(code)
+    return None if found is None else RegistryError(*found, message)

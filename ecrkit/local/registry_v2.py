@@ -17,7 +17,7 @@ from ecrkit.local.events import Call
 from ecrkit.local.faults import ServiceFault
 from ecrkit.local.http_bodies import Body, Spool
 from ecrkit.local.manifests import DIGEST, OCI_INDEX
-from ecrkit.local.registry_errors import RegistryError, as_registry_error
+from ecrkit.local.registry_errors import RegistryError, as_registry_error, upstream_error
 from ecrkit.local.wire import Answer
 from ecrkit.refs import RegistryHost
 
@@ -216,7 +216,7 @@ class RegistryV2:
             message = failure["failureReason"]
             if failure["failureCode"] == "ImageNotFound":
                 message = f"Requested image not found: {name} {reference}"
-            raise RegistryError(404, "MANIFEST_UNKNOWN", message)
+            raise upstream_error(failure["failureCode"], message) or RegistryError(404, "MANIFEST_UNKNOWN", message)
         image = found["images"][0]
         return _answer(
             200,

@@ -9,6 +9,7 @@ from ecrkit.aws.ecr.layers import EcrLayers
 from ecrkit.aws.ecr.lifecycle import EcrLifecycle
 from ecrkit.aws.ecr.manifests import EcrManifests
 from ecrkit.aws.ecr.policies import EcrPolicies
+from ecrkit.aws.ecr.pull_through import EcrPullThrough
 from ecrkit.aws.ecr.replication import EcrReplication
 from ecrkit.aws.ecr.repositories import EcrRepositories
 from ecrkit.aws.ecr.scanning import EcrScanning
@@ -27,6 +28,7 @@ class EcrGateway(
     EcrScanning,
     EcrPolicies,
     EcrReplication,
+    EcrPullThrough,
     EcrTemplates,
     EcrTokens,
 ):

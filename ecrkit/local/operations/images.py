@@ -13,6 +13,7 @@ from ecrkit.local.faults import invalid, refuse
 from ecrkit.local.manifests import DIGEST, ParsedManifest, parse_manifest
 from ecrkit.local.operations._paging import last_key, page, token_of
 from ecrkit.local.operations.repositories import tag_is_immutable
+from ecrkit.local.pull_through import import_missing
 from ecrkit.local.state import ImageState, RepositoryState
 
 if TYPE_CHECKING:
@@ -144,12 +145,23 @@ def _distinct(ids: list[ImageId]) -> list[ImageId]:
     return list({(i.get("imageDigest"), i.get("imageTag")): i for i in ids}.values())
 
 
+def _named(asked: ImageId) -> tuple[str | None, str | None]:
+    return asked.get("imageDigest"), asked.get("imageTag")
+
+
 def _failure(asked: ImageId, code: str, reason: str) -> dict[str, Any]:
     return {"imageId": dict(asked), "failureCode": code, "failureReason": reason}
 
 
 def batch_get_image(engine: Engine, registry: RegistryState, params: dict[str, Any]) -> dict[str, Any]:
-    """Returns manifests as they were put, never translated, and failures with their codes; counts as a pull."""
+    """Returns manifests as they were put, never translated, and failures with their codes; counts as a pull.
+
+    In a repository of a pull-through cache rule it fetches what is missing, or has not been looked at for a day.
+    """
+    upstream = import_missing(engine, registry, params["repositoryName"], params["imageIds"])
+    if upstream and params["repositoryName"] not in registry.repositories:
+        failed = [_failure(i, *upstream[_named(i)]) for i in _distinct(params["imageIds"]) if _named(i) in upstream]
+        return {"images": [], "failures": failed}
     repo = registry.repository(params["repositoryName"])
     accepted = params.get("acceptedMediaTypes")
     images: list[dict[str, Any]] = []
@@ -157,7 +169,7 @@ def batch_get_image(engine: Engine, registry: RegistryState, params: dict[str, A
     for asked in _distinct(params["imageIds"]):
         found = _find(repo, asked)
         if isinstance(found, tuple):
-            failures.append(_failure(asked, *found))
+            failures.append(_failure(asked, *upstream.get(_named(asked), found)))
         elif found.status != "ACTIVE":
             failures.append(_failure(asked, "ImageInaccessible", f"The image is not pullable: it is {found.status}"))
         elif accepted is not None and found.manifest.media_type not in accepted:

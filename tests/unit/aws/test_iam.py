@@ -8,10 +8,12 @@ import pytest
 
 from ecrkit.aws import iam
 from ecrkit.aws.ecr import EcrGateway, plan_deletion
+from ecrkit.pull_through import PullThroughRule
 from ecrkit.records import CreationTemplate, Image
 from ecrkit.replication.configuration import Destination
 
 TEMPLATE = CreationTemplate(prefix="prod", applied_for=("REPLICATION",))
+PULL_THROUGH = PullThroughRule(prefix="quay", upstream_url="quay.io")
 DIGEST = "sha256:" + "1" * 64
 ARN = "arn:aws:ecr:us-east-1:123456789012:repository/app"
 # One call of each method, as (method, arguments).
@@ -78,6 +80,11 @@ USES = {
     "pull_through_cache_rule_documents": lambda g: g.pull_through_cache_rule_documents().all(),
     "create_creation_template": lambda g: g.create_creation_template(TEMPLATE),
     "update_creation_template": lambda g: g.update_creation_template(TEMPLATE),
+    "pull_through_rules": lambda g: g.pull_through_rules().all(),
+    "create_pull_through_rule": lambda g: g.create_pull_through_rule(PULL_THROUGH),
+    "update_pull_through_rule": lambda g: g.update_pull_through_rule(PULL_THROUGH),
+    "delete_pull_through_rule": lambda g: g.delete_pull_through_rule("quay"),
+    "validate_pull_through_rule": lambda g: g.validate_pull_through_rule("quay"),
     "delete_creation_template": lambda g: g.delete_creation_template("prod"),
     "repository_scanning": lambda g: g.repository_scanning(["app"]),
 }
