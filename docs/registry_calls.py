@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import cast
 
 import attrs
 
 from ecrkit import Registry
+from ecrkit.admission import admission_configuration
 from ecrkit.aws.iam import action_for
+from ecrkit.cost import TagPlan
+from ecrkit.images import Inventory
 from ecrkit.lifecycle import LifecyclePolicy, RestorePlan, begin, build, keep_last, restore_plan
 from ecrkit.local import images as local_images
 from ecrkit.records import RawManifest
@@ -82,6 +86,18 @@ def _keep() -> LifecyclePolicy:
     return build(keep_last(3, prefixes=["v"]))
 
 
+def _admitted(registry: Registry, _: object) -> object:
+    gate = {"limits": {"CRITICAL": 0}}
+    wanted = admission_configuration(
+        {
+            "deadline_seconds": 30,
+            "profiles": [{"name": "all", "conditions": ["signed", "not-archived"], "gate": gate}],
+        }
+    )
+    with registry.admission(wanted) as service:
+        return service.decide(_image())
+
+
 # Preparation runs before the log is read, so that `apply` shows what it asks and not what its plan asked.
 _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object], object]]] = {
     "registry.repositories()": (_nothing, lambda r, _: r.repositories().all()),
@@ -91,6 +107,30 @@ _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object
     'registry.inventory(repository, manifests="none")': (
         _nothing,
         lambda r, _: r.inventory(REPOSITORY, manifests="none"),
+    ),
+    "registry.image_config(ref, platform=platform)": (
+        _nothing,
+        lambda r, _: r.image_config(TAGGED, platform="linux/amd64"),
+    ),
+    "registry.image_configs(inventory)": (
+        lambda r: r.inventory(REPOSITORY, manifests="all"),
+        lambda r, inventory: r.image_configs(cast("Inventory", inventory)),
+    ),
+    "registry.cost.inventories()": (_nothing, lambda r, _: r.cost.inventories()),
+    "registry.cost.tags()": (_nothing, lambda r, _: r.cost.tags()),
+    "registry.cost.storage()": (_nothing, lambda r, _: r.cost.storage()),
+    "registry.cost.waste()": (_nothing, lambda r, _: r.cost.waste()),
+    "registry.cost.attribute(key)": (_nothing, lambda r, _: r.cost.attribute("Team")),
+    "registry.cost.hygiene()": (_nothing, lambda r, _: r.cost.hygiene()),
+    "registry.cost.plan_tags(wanted)": (_nothing, lambda r, _: r.cost.plan_tags({REPOSITORY: {"Team": "pay"}})),
+    "registry.cost.apply_tags(plan)": (
+        lambda r: r.cost.plan_tags({REPOSITORY: {"Team": "pay"}}),
+        lambda r, plan: r.cost.apply_tags(cast("TagPlan", plan)),
+    ),
+    "registry.snapshot()": (_nothing, lambda r, _: r.snapshot()),
+    "registry.snapshot(manifests=False, settings=False)": (
+        _nothing,
+        lambda r, _: r.snapshot(manifests=False, settings=False),
     ),
     "registry.lifecycle.policy(repository)": (_nothing, lambda r, _: r.lifecycle.policy(REPOSITORY)),
     "registry.lifecycle.dry_run(repository, policy)": (_nothing, lambda r, _: r.lifecycle.dry_run(REPOSITORY, _keep())),
@@ -173,6 +213,7 @@ _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object
         _replicating,
         lambda r, _: _steady(r).backfills.run("eu-west-1"),
     ),
+    "registry.admission(configuration).decide(image)": (_nothing, _admitted),
     "registry.auth.token()": (_nothing, lambda r, _: r.auth.token()),
     "registry.auth.docker_config()": (_nothing, lambda r, _: r.auth.docker_config()),
 }

@@ -172,14 +172,18 @@ def tag_hygiene(
     keys = tuple(dict.fromkeys(required))
     permitted = {key: tuple(dict.fromkeys(values)) for key, values in (allowed or {}).items()}
     values: dict[str, Counter[str]] = {key: Counter() for key in keys}
+    proper: dict[str, Counter[str]] = {key: Counter() for key in keys}  # of those, under the right key
     spelt: dict[tuple[str, str], str] = {}
     for name, carried in tags.items():
         for key in keys:
             where = _key_of(key, carried or {}, keys)
             if where is not None:
                 spelt[name, key] = where
-                values[key][(carried or {})[where].strip()] += 1
-    meant = {key: _meant(values[key], permitted.get(key)) for key in keys}
+                value = (carried or {})[where].strip()
+                values[key][value] += 1
+                if where == key:
+                    proper[key][value] += 1
+    meant = {key: _meant(values[key], proper[key], permitted.get(key)) for key in keys}
     issues: list[TagIssue] = []
     good: Counter[str] = Counter()
     for name, carried in tags.items():
@@ -209,7 +213,9 @@ def _key_of(key: str, carried: Mapping[str, str], required: tuple[str, ...]) -> 
     return close[0] if close else None
 
 
-def _meant(values: Counter[str], allowed: tuple[str, ...] | None) -> dict[str, tuple[IssueKind, str | None]]:
+def _meant(
+    values: Counter[str], proper: Counter[str], allowed: tuple[str, ...] | None
+) -> dict[str, tuple[IssueKind, str | None]]:
     """Return by value what is wrong with it and what is probably meant."""
     found: dict[str, tuple[IssueKind, str | None]] = {}
     if allowed is not None:
@@ -223,8 +229,8 @@ def _meant(values: Counter[str], allowed: tuple[str, ...] | None) -> dict[str, t
     for value in values:
         if value:
             groups.setdefault(_plain(value) or value, []).append(value)
-    # The most used spelling stands for its group; of equally used ones the first by name.
-    best = {plain: min(group, key=lambda v: (-values[v], v)) for plain, group in groups.items()}
+    # The most used spelling stands for its group; of equally used ones that of whoever spelt the key right.
+    best = {plain: min(group, key=lambda v: (-values[v], -proper[v], v)) for plain, group in groups.items()}
     for plain, group in groups.items():
         for value in group:
             if value != best[plain]:
