@@ -69,11 +69,14 @@ def read_object(body: bytes, *, most: int) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r:.80} stands twice in one object")
-        found[key] = value
+    found = dict(pairs)
+    # This runs for every object of every request, so the search for the key waits until there is one to find.
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key!r:.80} stands twice in one object")
+            seen.add(key)
     return found
 
 
