@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import attrs
 from typing_extensions import override
@@ -21,7 +21,7 @@ __all__ = ["PARTS", "Gap", "NotRead", "Part", "RepositorySnapshot"]
 Part = Literal["images", "manifests", "tags", "lifecycle_policy", "repository_policy"]
 """What a snapshot can hold of a repository; `tags` are its resource tags."""
 
-PARTS: Final[tuple[Part, ...]] = get_args(Part)
+PARTS: Final[tuple[Part, ...]] = ("images", "manifests", "tags", "lifecycle_policy", "repository_policy")
 
 
 @attrs.frozen(kw_only=True)

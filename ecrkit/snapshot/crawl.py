@@ -366,10 +366,11 @@ def _asked(
 ) -> tuple[Callable[[Repository], bool], Asked]:
     if scans not in ("summary", None):
         raise InvalidInput.single("no snapshot", "scans", f"must be 'summary' or None, not {scans!r:.40}")
-    parts: list[Part] = ["images"]
-    parts += ["manifests"] if manifests else []
-    parts += ["tags"] if tags else []
-    parts += ["lifecycle_policy", "repository_policy"] if policies else []
+    wished: dict[Part, bool] = {
+        "images": True, "manifests": manifests, "tags": tags, "lifecycle_policy": policies,
+        "repository_policy": policies,
+    }  # fmt: skip
+    parts: list[Part] = [part for part, asked_for in wished.items() if asked_for]
     wanted = dict(resource_tags or {})
     if callable(repositories):
         asked = Asked(function=True, resource_tags=wanted, parts=parts, scans=scans is not None)

@@ -388,7 +388,7 @@ def diff(before: Snapshot, after: Snapshot) -> Difference:
     for name in sorted({*before, *after}):
         a, b = before.get(name), after.get(name)
         change = shells[name] = _repository(name, a, b, before, after)
-        missing = tuple(part for part in PARTS if part in asked and part not in change.compared)
+        missing: tuple[Part, ...] = tuple(part for part in PARTS if part in asked and part not in change.compared)
         if missing:
             uncompared[name] = missing
     both = before.settings.keys() & after.settings.keys()

@@ -288,7 +288,7 @@ def read_header(raw: Mapping[str, Any]) -> Header:
     if not 1 <= version <= VERSION:
         raise _Faulty(f"has version {version}; this ecrkit reads up to {VERSION}: install a newer one")
     asked = member(raw, "asked", dict)
-    parts = [part for part in PARTS if part in _list_of_texts(asked, "parts")]
+    parts: list[Part] = [part for part in PARTS if part in _list_of_texts(asked, "parts")]
     return Header(
         account=member(raw, "account", str),
         region=member(raw, "region", str),

@@ -261,7 +261,7 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
     @property
     def unread(self) -> Mapping[str, tuple[Part, ...]]:
         """The repositories of which something asked for was not read, and what."""
-        found = {
+        found: dict[str, tuple[Part, ...]] = {
             name: tuple(part for part in self.asked.parts if part not in item.head.read)
             for name, item in self._held.items()
         }
