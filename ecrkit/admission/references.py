@@ -8,6 +8,7 @@ Source: the grammar of distribution/reference (`domain/path:tag@digest`).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 import attrs
@@ -43,8 +44,9 @@ class NamedImage(Record):
     problem: str = ""
 
 
+@lru_cache(maxsize=4096)
 def named_image(text: str) -> NamedImage:
-    """Return what the text names.
+    """Return what the text names. The answers for the last texts are kept: a cluster asks for the same ones all day.
 
     Example:
         >>> named_image("123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app").ref.tag

@@ -151,7 +151,6 @@ def _cheroot(app: Application, options: ServerOptions, tls: TlsSource | None) ->
 
     class Tls(Adapter):  # type: ignore[misc, unused-ignore]
         def __init__(self, source: TlsSource) -> None:
-            super().__init__(source.files.certificate, source.files.key)
             self._source = source
 
         def bind(self, sock: socket.socket) -> socket.socket:

@@ -137,7 +137,7 @@ class VerdictService:
 
     profiles: AdmissionProfiles
     registries: Mapping[Place, FindingsOf] = attrs.field(converter=_registries)
-    conditions: Mapping[str, Condition] = attrs.field(default=(), converter=_conditions)
+    conditions: Mapping[str, Condition] = attrs.field(factory=dict, converter=_conditions)
     lifetimes: Lifetimes = attrs.field(factory=Lifetimes)
     limits: ServiceLimits = attrs.field(factory=ServiceLimits)
     deadline: float = 2.0
@@ -270,8 +270,10 @@ class VerdictService:
         return self._plain_error(question, self._profile(question, named_image(question.image)), why)
 
     def _settled(self, question: Question, answer: Decision) -> Decision:
+        if not answer.transient:
+            return answer
         named = named_image(question.image)
-        place, profile = _place(named.ref), self._profile(question, named) if answer.transient else None
+        place, profile = _place(named.ref), self._profile(question, named)
         if place is None or named.ref is None or profile is None:
             return answer
         return self._stale(place, named.ref, profile, answer) or answer

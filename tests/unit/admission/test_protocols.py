@@ -296,5 +296,10 @@ class TestKyverno:
         assert isinstance(found["message"], str)
         assert found["message"]
 
+    def test_many_keys_and_one_twice_are_no_work(self) -> None:
+        """A search through all keys before each one would take minutes for a body of this size."""
+        body = ("{" + ",".join(f'"{n}":0' for n in range(200_000)) + ',"199999":0}').encode()
+        assert kyverno.reply_to(body, never, most=len(body)).status == 400
+
     def test_no_decisions_allow_nothing(self) -> None:
         assert json.loads(kyverno.answer([]))["allowed"] is False
