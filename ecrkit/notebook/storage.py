@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ecrkit._internal.counting import counted
 from ecrkit._internal.tables import size
 from ecrkit.cost.attribution import Attribution
 from ecrkit.cost.bill import Bill
 from ecrkit.cost.storage import StorageReport
+from ecrkit.cost.trend import StorageTrend
 from ecrkit.images.inventory import Inventory
 from ecrkit.notebook._axes import BLUE, COLOURS, GREY, ORANGE, axes_of, bytes_axis, unit_of
 from ecrkit.notebook._treemap import squares
@@ -23,7 +24,7 @@ __all__ = ["bill_bars", "growth_lines", "layer_sharing", "storage_bars", "storag
 _LONGEST: Final = 32
 _PALE: Final = "#DDDDDD"
 _LINES: Final = tuple(colour for colour in COLOURS if colour not in {GREY, "#F0E442"})  # yellow is lost on white
-_LETTER: Final = 1.95  # how wide a letter is, in the units of a treemap 160 wide
+_LETTER: Final = 2.3  # how wide a letter is, in the units of a treemap 160 wide
 Sizes = Sequence[tuple[str, int, int]]  # a name, the least bytes, the most
 
 
@@ -91,7 +92,7 @@ def storage_treemap(
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    drawn = axes_of(ax, width=9.0, height=5.5)
+    drawn = axes_of(ax, width=8.0, height=4.6)
     from matplotlib.patches import Rectangle
 
     parts = _by_owner(report, owners, top)
@@ -120,9 +121,10 @@ def storage_treemap(
 
 
 def growth_lines(
-    series: Mapping[str, Iterable[tuple[dt.datetime, int]]],
+    series: StorageTrend | Mapping[str, Iterable[tuple[dt.datetime, int]]],
     ax: Axes | None = None,
     *,
+    by: Literal["repository", "team"] = "repository",
     top: int = 6,
     title: str = "stored bytes over time",
 ) -> Axes:
@@ -132,15 +134,20 @@ def growth_lines(
     there and no zero; the grey line then starts where all of its names have one.
 
     Args:
-        series: times and bytes by repository or owner, such as from one storage report a week.
+        series: a trend, of which the least bytes are drawn; or times and bytes by name.
         ax: where to draw.
+        by: which lines of a trend.
         top: how many lines there are by themselves; at most 6, so that every one has its colour.
         title: what stands above.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    known = {name: dict(points) for name, points in series.items()}
+    if isinstance(series, StorageTrend):
+        names = series.teams if by == "team" else series.repositories
+        known = {name: {point.at: point.bytes.low for point in series.of(name)} for name in names}
+    else:
+        known = {name: dict(points) for name, points in series.items()}
     known = {name: points for name, points in known.items() if points}
     ranked = sorted(known, key=lambda name: (-known[name][max(known[name])], name))
     few = min(top, len(_LINES))
@@ -149,7 +156,7 @@ def growth_lines(
     if rest:
         times = sorted(set.intersection(*(set(known[name]) for name in rest)))
         lines.append((f"{len(rest)} others", [(at, sum(known[n][at] for n in rest)) for at in times], GREY))
-    drawn = axes_of(ax, width=9.0, height=4.5)
+    drawn = axes_of(ax, width=8.0, height=4.5)
     factor, unit = unit_of(max((count for _, points, _ in lines for _, count in points), default=0))
     from matplotlib import dates
 
@@ -228,7 +235,7 @@ def bill_bars(bill: Bill, key: str | None = None, ax: Axes | None = None, *, top
     """
     chosen = key or bill.grouped_by[0]
     ranked = [group.value for group in bill.by(chosen)]
-    drawn = axes_of(ax, width=9.0, height=4.5 if bill.known else 1.5)
+    drawn = axes_of(ax, width=8.0, height=4.5 if bill.known else 1.5)
     if not bill.known:
         drawn.text(0.5, 0.5, "not known:\n" + "\n".join(bill.unknown), ha="center", va="center", wrap=True)
         drawn.set_axis_off()
@@ -327,7 +334,7 @@ def _label(drawn: Axes, name: str, count: int, cell: tuple[float, float, float, 
     for told in (f"{name}\n{size(count)}", f"{last}\n{size(count)}", name, last):
         lines = told.split("\n")
         if max(map(len, lines)) * _LETTER <= along - 2 and 4.5 * len(lines) <= across:
-            drawn.text(x + width / 2, y + height / 2, told, ha="center", va="center", color=colour, fontsize=9,
+            drawn.text(x + width / 2, y + height / 2, told, ha="center", va="center", color=colour, fontsize=10,
                        rotation=90 if upright else 0)  # fmt: skip
             return
 

@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from ecrkit.cost.attribution import attribute, by_prefix
 from ecrkit.cost.explorer import CostExplorer
 from ecrkit.cost.storage import RepositoryStorage, StorageReport
+from ecrkit.cost.trend import trend
 from ecrkit.errors import InvalidInput, MissingExtra
 from ecrkit.images import Inventory
 from ecrkit.images.byte_range import ByteRange
@@ -152,6 +153,14 @@ class TestGrowth:
         ax = growth_lines(series, top=1)
         assert list(ax.lines[0].get_ydata()) == [5]
         assert list(ax.lines[1].get_ydata()) == [2]
+
+    def test_a_trend_by_repository_and_by_team(self):
+        found = trend(
+            [(T + n * WEEK, report(("a", GIB), ("b", (n + 1) * GIB), ("c", GIB))) for n in range(3)],
+            team={"a": "one", "b": "one"},
+        )
+        assert [list(line.get_ydata()) for line in growth_lines(found, top=1).lines] == [[1, 2, 3], [2, 2, 2]]
+        assert [list(line.get_ydata()) for line in growth_lines(found, by="team").lines] == [[2, 3, 4]]
 
     def test_places_keep_their_order_and_distance(self):
         found = _spread([0.0, 0.1, 0.2, 5.0, 5.0], 1.0)
