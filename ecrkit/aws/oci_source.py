@@ -45,6 +45,7 @@ _REDIRECTS: Final = 5
 _MANIFEST_LIMIT: Final = 4_194_304
 _TOKEN_LIMIT: Final = 1024 * 1024
 _PAGES: Final = 100
+_SHORT: Final = 64 * 1024
 _CHALLENGE: Final = re.compile(r'([A-Za-z]+)="([^"]*)"')
 _LOCAL: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -201,7 +202,7 @@ class OciSource:
         about = f"{repository}@{digest}"
         response = self._request("GET", f"/v2/{repository}/blobs/{digest}", repository, headers=headers)
         try:
-            chunks = response.raw.stream(CHUNK, decode_content=False)
+            chunks = _counted(response, about)
             yield from chunks if response.status_code == 206 else without_first(chunks, start)
         except OSError as error:
             raise _failed("the download broke", type(error).__name__, about) from None
@@ -211,7 +212,7 @@ class OciSource:
                 raise _failed("the download broke", type(error).__name__, about) from None
             raise
         finally:
-            _release(response)
+            _drop(response)
 
     def _manifest(self, repository: str, reference: str) -> tuple[str, bytes]:
         path = f"/v2/{repository}/manifests/{reference}"
@@ -344,9 +345,35 @@ def _secure(url: str) -> bool:
     return urlsplit(url).scheme == "https"
 
 
+def _counted(response: AWSResponse, about: str) -> Generator[bytes]:
+    """Yield the body; one that ends before its stated length is a broken download."""
+    stated = response.headers.get("Content-Length", "")
+    left = int(stated) if stated.isascii() and stated.isdigit() else 0
+    for chunk in response.raw.stream(CHUNK, decode_content=False):
+        left -= len(chunk)
+        yield chunk
+    if left > 0:
+        raise _failed("the download broke", f"{left} bytes are missing", about)
+
+
 def _release(response: AWSResponse) -> None:
+    """Give the connection back for the next request; one with much left to read is closed."""
+    try:
+        left = len(response.raw.read(_SHORT, decode_content=False)) == _SHORT
+    except Exception:  # noqa: BLE001 whatever is wrong with it, it is not used again
+        left = True
+    if left:
+        response.raw.close()
+    _give_back(response)
+
+
+def _drop(response: AWSResponse) -> None:
     # A connection whose body was not read to its end cannot be used again.
     response.raw.close()
+    _give_back(response)
+
+
+def _give_back(response: AWSResponse) -> None:
     release = getattr(response.raw, "release_conn", None)
     if release is not None:
         release()
