@@ -124,9 +124,20 @@ class TestWait:
         found = result.destinations[0]
         assert (found.outcome, found.missing) == ("tag_swallowed", (f"tag v1 (names {app('old').digest})",))
         assert found.waited < dt.timedelta(minutes=1)
+        assert (found.lag, found.pushed_at is not None) == (None, True)
         assert by_digest.ok
         with pytest.raises(WaitFailed, match="immutable"):
             result.require()
+
+    def test_what_was_there_before_the_source_had_it_has_no_lag(self):
+        world = World(rule(AWAY))
+        world.create("app", AWAY)
+        app().push(client(world.engine, region=AWAY), "app", "v1")
+        world.pass_time(60)
+        world.push(app())
+        with opened(world) as registry:
+            found = registry.replication.wait("app:v1").destinations[0]
+        assert (found.outcome, found.lag) == ("replicated", None)
 
     def test_settings_that_may_not_be_read_leave_the_tag_open(self):
         world = World(rule(AWAY))
@@ -414,6 +425,12 @@ class TestConfiguration:
         with opened(world) as registry, Registry.local(world.engine, account=OTHER, region=AWAY) as theirs:
             (pair,) = registry.replication.pairs()
             assert (pair.destination, pair.prefixes) == (THEIRS, ("app",))
+            assert (
+                pair.destination_registry["Statement"][0]["Resource"] == f"arn:aws:ecr:{AWAY}:{OTHER}:repository/app*"
+            )
+            place = ReplicationRule(destinations=[THEIRS])
+            wider = ReplicationConfiguration(rules=[*registry.replication.configuration().rules, place])
+            assert registry.replication.pairs(wider)[0].prefixes == ()
             actions = {a for s in pair.source_identity["Statement"] for a in _listed(s["Action"])}
             assert {"ecr:PutReplicationConfiguration", "ecr:DescribeImageReplicationStatus"} <= actions
             theirs.access.apply(theirs.access.plan_registry(pair.destination_registry))

@@ -78,6 +78,25 @@ class TestAudit:
             after = registry.snapshot()
             assert [(d.kind, d.tag) for d in audit(after, [there]).drifts[0].drifts] == [("missing", "v1")]
 
+    def test_the_older_of_the_two_says_what_can_be_there(self, world):
+        with Registry.local(world.engine) as registry:
+            there = registry.in_region(AWAY).snapshot()
+            world.push(app("later"), "later")
+            world.pass_time(7200)
+            report = audit(registry.snapshot(), [there])
+        kinds = {d.tag: d.kind for d in report.drifts[0].drifts}
+        assert kinds == {"v1": "missing", "later": "under_way"}
+
+    def test_equal_regions_are_fine_and_an_unread_one_is_not(self):
+        world = World(rule(AWAY))
+        world.push(app())
+        world.pass_time(60)
+        here, there = snapshots(world)
+        assert audit(here, [there]).ok
+        world.configure(rule(AWAY, FAR))
+        here, there = snapshots(world)
+        assert not audit(here, [there]).ok
+
     def test_a_loaded_snapshot_does_as_well(self, world, tmp_path):
         from ecrkit.snapshot import load
 

@@ -129,6 +129,14 @@ class TestCopies:
         world.pass_time(570)
         assert world.status("v1") == {AWAY: "COMPLETE", FAR: "COMPLETE"}
 
+    def test_the_delay_that_was_said_last_counts(self):
+        world = World(rule(AWAY))
+        world.engine.replication.delay(dt.timedelta(hours=1))
+        world.engine.replication.delay(dt.timedelta(seconds=5), region=AWAY)
+        world.push(app())
+        world.pass_time(5)
+        assert world.status("v1") == {AWAY: "COMPLETE"}
+
     def test_a_replication_may_never_end(self):
         world = World(rule(AWAY))
         world.engine.replication.delay(None)

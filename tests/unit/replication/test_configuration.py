@@ -244,6 +244,13 @@ class TestApply:
         assert store.put == []
         assert planning.apply(made, store, allow_removal=True)
 
+    def test_deletions_of_one_rule_do_not_allow_those_of_another(self):
+        store = Store(rule(AWAY, prefixes=["a/"], deleteReplication={"enabled": True}))
+        first = ReplicationRule(destinations=[AWAY], prefixes=["a/"], deletes=True)
+        second = ReplicationRule(destinations=[FAR], prefixes=["b/"], deletes=True)
+        made = plan(store, ReplicationConfiguration(rules=[first, second]))
+        assert made.deleting == (str(second),)
+
     def test_deletions_must_be_meant_also_for_names_that_nobody_has_yet(self):
         store = Store(rule(AWAY, prefixes=["new/"]))
         made = plan(store, wanted(AWAY, prefixes=["new/"], deletes=True), names=())
