@@ -2,7 +2,8 @@
 
 Both servers are the same HTTP server over TLS on loopback, in turns, each in a process of its own. wrk drives them when
 it is installed, a Python client otherwise (which costs as much as the servers, so that its ratio says less).
-`--fail-under` makes the ratio, `--fail-over` the longest 99th percentile over what callers wait a failure, for an idle machine.
+The processor time of each request is shown as well: neighbours do not change it. `--fail-under` makes the ratio a
+failure, `--fail-over` the longest 99th percentile over what callers wait, for a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -116,32 +117,38 @@ def ratio(folder: Path, context: ssl.SSLContext, *, rounds: int, seconds: int) -
     for name, path, make in (("provider request", GATEKEEPER, provider_request), ("admission review", ADMIT, review)):
         bodies = [make(n) for n in range(1, 101)]
         found: dict[str, list[tuple[float, float]]] = {"echo": [], "good": []}
-        with running("good", folder) as port:
-            connection = client(port, context)
+        spent: dict[str, list[float]] = {"echo": [], "good": []}
+        with running("good", folder) as good:
+            connection = client(good.port, context)
             connection.request("POST", path, bodies[0], {"Content-Type": "application/json"})
             answer = connection.getresponse().read()
             assert b'"allowed":true' in answer, answer
             connection.close()
-            with running("echo", folder, size=len(answer)) as other:
+            with running("echo", folder, size=len(answer)) as echo:
                 for _ in range(rounds):
-                    for kind, at in (("echo", other), ("good", port)):
+                    for kind, at in (("echo", echo), ("good", good)):
+                        before, begun = at.seconds(), time.perf_counter()
                         if tool:
-                            found[kind].append(by_wrk(at, path, bodies, seconds, folder / "load.lua"))
+                            found[kind].append(by_wrk(at.port, path, bodies, seconds, folder / "load.lua"))
                         else:
-                            rate, took, _ = by_python(at, "/", bodies, context, threads=8, each=250)
+                            rate, took, _ = by_python(at.port, "/", bodies, context, threads=8, each=250)
                             found[kind].append((rate, statistics.quantiles(took, n=100)[98]))
+                        answered = found[kind][-1][0] * (time.perf_counter() - begun)
+                        spent[kind].append((at.seconds() - before) / answered)
         best = {kind: max(rates) for kind, rates in found.items()}
         ratios.append(best["good"][0] / best["echo"][0])
         rows += [
             (
-                f"{name}, {len(bodies[0])} bytes, {kind}",
-                f"{rate:.0f}",
-                f"{p99 * 1000:.1f}",
-                f"{rate / best['echo'][0]:.2f}",
+                f"{name}, {len(bodies[0])} bytes, {kind}", f"{rate:.0f}", f"{rate / best['echo'][0]:.2f}",
+                f"{p99 * 1000:.1f}", f"{min(spent[kind]) * 1e6:.0f}",
             )
             for kind, (rate, p99) in best.items()
-        ]
-    print(text_table(("server", "requests/s", "p99 ms", "of the echo"), rows, right=frozenset({1, 2, 3})))
+        ]  # fmt: skip
+    print(
+        text_table(
+            ("server", "requests/s", "of the echo", "p99 ms", "processor us"), rows, right=frozenset({1, 2, 3, 4})
+        )
+    )
     return min(ratios)
 
 
@@ -150,10 +157,10 @@ def troubles(folder: Path, context: ssl.SSLContext, *, deadline: float) -> float
     rows, worst = [], 0.0
     bodies = [provider_request(n) for n in range(1, 2001)]
     for kind, each in (("throttled", 60), ("slow", 8), ("down", 60)):
-        with running(kind, folder, deadline=10 * deadline) as port:
+        with running(kind, folder, deadline=10 * deadline) as server:
             # As the Provider of our manifests: the caller tells how long it waits.
             _, took, answers = by_python(
-                port, f"{GATEKEEPER}?timeout={deadline:g}s", bodies, context, threads=12, each=each
+                server.port, f"{GATEKEEPER}?timeout={deadline:g}s", bodies, context, threads=12, each=each
             )
         admitted = sum("value" in i for a in answers for i in a["response"]["items"])
         assert admitted == 0, f"{admitted} admitted while the registry was {kind}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+import attrs
 
 from ecrkit.admission import AdmissionProfile, AdmissionProfiles, Lifetimes, SavedFindings, VerdictService
 from ecrkit.admission.metrics import AdmissionMetrics
@@ -43,10 +46,10 @@ class Troubled:
     def __init__(self, kind: Registry) -> None:
         self.kind = kind
 
-    def digest_of(self, repository: str, tag: str) -> str | None:
+    def digest_of(self, repository: str, tag: str) -> str | None:  # noqa: ARG002
         return digest(1)
 
-    def scan_of(self, repository: str, digest: str) -> ImageScan:
+    def scan_of(self, repository: str, digest: str) -> ImageScan:  # noqa: ARG002
         told = {"operation": "DescribeImageScanFindings", "code": "ThrottlingException"}
         if self.kind == "throttled":
             time.sleep(0.05)
@@ -110,9 +113,24 @@ def _question(number: int) -> Any:
     return Question(image=image(number))
 
 
+@attrs.frozen(kw_only=True)
+class Running:
+    """A server: its port, and the processor seconds it has used, where Linux tells."""
+
+    port: int
+    pid: int
+
+    def seconds(self) -> float:
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def running(kind: str, folder: Path, *, images: int = 100, deadline: float = 1.0, size: int = 500) -> Iterator[int]:
-    """Run the server beside this process and give its port."""
+def running(kind: str, folder: Path, *, images: int = 100, deadline: float = 1.0, size: int = 500) -> Iterator[Running]:
+    """Run the server beside this process."""
     command = [
         sys.executable, "-m", "benchmarks.support.admission_server", kind, str(folder), "--images", str(images),
         "--deadline", str(deadline), "--size", str(size),
@@ -121,7 +139,7 @@ def running(kind: str, folder: Path, *, images: int = 100, deadline: float = 1.0
         assert process.stdout is not None
         assert process.stdin is not None
         try:
-            yield json.loads(process.stdout.readline())["port"]
+            yield Running(port=json.loads(process.stdout.readline())["port"], pid=process.pid)
         finally:
             process.stdin.close()
             try:
