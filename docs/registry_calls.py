@@ -15,11 +15,13 @@ from ecrkit.cost import TagPlan
 from ecrkit.images import Inventory
 from ecrkit.lifecycle import LifecyclePolicy, RestorePlan, begin, build, keep_last, restore_plan
 from ecrkit.local import images as local_images
+from ecrkit.pull_through import PullThroughRule
 from ecrkit.records import RawManifest
 from ecrkit.replication import ReplicationConfiguration, ReplicationService
 from ecrkit.scanning.configuration import ScanningConfiguration
 
 REPOSITORY = "team/app"
+QUAY = PullThroughRule(prefix="quay", upstream_url="quay.io")
 TAGGED = f"{REPOSITORY}:v1"
 PRINCIPAL = "arn:aws:iam::123456789012:role/node"
 FAILURE = (
@@ -59,6 +61,11 @@ def _registry() -> Registry:
     registry.gateway.put_lifecycle_policy(REPOSITORY, build(keep_last(5, prefixes=["v"])).to_json())
     registry.engine.advance(dt.timedelta(hours=2))
     return registry
+
+
+def _caching(registry: Registry) -> None:
+    registry.gateway.create_pull_through_rule(QUAY)
+    registry.gateway.create_repository("quay/team/app")
 
 
 def _archived(registry: Registry) -> RestorePlan:
@@ -195,6 +202,14 @@ _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object
         _nothing,
         lambda r, _: r.access.diagnose(FAILURE, image=_image(), probe=True),
     ),
+    "registry.pull_through.cache()": (_caching, lambda r, _: r.pull_through.cache()),
+    "registry.pull_through.plan(wanted)": (_nothing, lambda r, _: r.pull_through.plan([QUAY])),
+    "registry.pull_through.apply(plan)": (
+        lambda r: r.pull_through.plan([QUAY]),
+        lambda r, plan: r.pull_through.apply(plan),
+    ),
+    "registry.pull_through.validate()": (_caching, lambda r, _: r.pull_through.validate()),
+    "registry.pull_through.report()": (_caching, lambda r, _: r.pull_through.report()),
     "registry.replication.configuration()": (_replicating, lambda r, _: r.replication.configuration()),
     "registry.replication.coverage()": (_replicating, lambda r, _: r.replication.coverage()),
     "registry.replication.plan(wanted)": (_nothing, lambda r, _: r.replication.plan(_rules())),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ecrkit.promotion.blobs import part_size
+from ecrkit.promotion.gitops import pin_folder, pin_text, region_folder, region_text
 from ecrkit.promotion.graph import Blob, Graph, Piece, read_graph
+from ecrkit.promotion.image_updater_check import UpdaterAnswer, UpdaterImage, check_updater, updater_images
 from ecrkit.promotion.model import (
     Candidate,
     Environment,
@@ -15,6 +17,7 @@ from ecrkit.promotion.model import (
     RollbackPlan,
 )
 from ecrkit.promotion.plan import CopyItem, CopyPlan, CopyReport, CopyResult
+from ecrkit.promotion.reference_check import CheckedReference, ReferenceCheck, check_references
 from ecrkit.promotion.references import UpstreamRef
 from ecrkit.promotion.service import PromotionService
 from ecrkit.promotion.sources import Source, Target
@@ -24,6 +27,7 @@ from ecrkit.promotion.uploads import UploadFile
 __all__ = [
     "Blob",
     "Candidate",
+    "CheckedReference",
     "CopyItem",
     "CopyPlan",
     "CopyReport",
@@ -37,14 +41,24 @@ __all__ = [
     "PromotionPlan",
     "PromotionRecord",
     "PromotionService",
+    "ReferenceCheck",
     "RollbackPlan",
     "Source",
     "TagTaken",
     "Tagged",
     "Target",
+    "UpdaterAnswer",
+    "UpdaterImage",
     "UploadFile",
     "UpstreamRef",
+    "check_references",
+    "check_updater",
     "part_size",
+    "pin_folder",
+    "pin_text",
     "read_graph",
+    "region_folder",
+    "region_text",
     "tag_is_immutable",
+    "updater_images",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import attrs
@@ -10,10 +10,8 @@ import attrs
 from ecrkit.errors import EcrkitError
 from ecrkit.events import PullThroughCacheAction
 from ecrkit.images.inventory import Inventory
-from ecrkit.images.manifest import Manifest
-from ecrkit.ports import Clock, ImageSource, ManifestSource, RepositorySource
+from ecrkit.ports import Clock, ImageSource, RepositorySource
 from ecrkit.pull_through import planning
-from ecrkit.pull_through.cold_pull import ColdPull, cold_pull
 from ecrkit.pull_through.planning import CacheStep, PullThroughPlan, PullThroughStore
 from ecrkit.pull_through.references import PullThroughCache
 from ecrkit.pull_through.report import CacheReport, RuleValidation, cache_report
@@ -24,7 +22,7 @@ from ecrkit.refs import RegistryHost
 __all__ = ["PullThroughGateway", "PullThroughService"]
 
 
-class PullThroughGateway(PullThroughStore, RepositorySource, ImageSource, ManifestSource, Protocol):
+class PullThroughGateway(PullThroughStore, RepositorySource, ImageSource, Protocol):
     """Everything that the service asks of a registry."""
 
     def validate_pull_through_rule(self, prefix: str) -> RuleValidation:
@@ -110,11 +108,3 @@ class PullThroughService:
             cache, inventories, now=self._clock.now(), events=events, upstream_digest=upstream_digest,
             validations=self.validate(*(r.prefix for r in cache.rules)) if validate and cache.rules else None,
         )  # fmt: skip
-
-    def cold_pull(self, manifests: Mapping[str, Manifest], digest: str, *, platform: str = "linux/amd64") -> ColdPull:
-        """Return what the first pull of an image costs; `manifests` are read at the upstream. See `cold_pull`.
-
-        Raises:
-            InvalidInput: a manifest that is needed is not there, or the index has no such platform.
-        """
-        return cold_pull(manifests, digest, platform=platform)

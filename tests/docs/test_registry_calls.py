@@ -38,7 +38,7 @@ def test_every_service_method_has_a_row(rows: list[dict[str, object]]) -> None:
     with Registry.local() as registry:
         public = {
             f"{domain}.{name}"
-            for domain in ("lifecycle", "scanning", "access", "auth", "replication")
+            for domain in ("lifecycle", "scanning", "access", "auth", "replication", "pull_through")
             for name in dir(getattr(registry, domain))
             if not name.startswith("_") and callable(getattr(type(getattr(registry, domain)), name, None))
         }

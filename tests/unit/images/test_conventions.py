@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import json
 import re
 import time
 
@@ -10,6 +12,7 @@ import pytest
 
 from ecrkit._internal.globs import matches
 from ecrkit.errors import InvalidInput
+from ecrkit.images.__main__ import main
 from ecrkit.images.conventions import STANDARD_CONVENTIONS, TagConvention, TagConventions, branch_slug
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.semver import VersionConstraint, VersionTag
@@ -266,3 +269,18 @@ class TestReport:
             STANDARD_CONVENTIONS, [Inventory(images, children={index: [child]}, repository="a")]
         ).repositories
         assert (one.counts, one.faulty, one.untagged) == ({"release": 1}, (), 1)
+
+
+class TestCommand:
+    """`python -m ecrkit.images` is a CI job's gate."""
+
+    def test_exit_codes(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        assert main(["prod-1.4.0", "1.0.0"]) == 0
+        assert main(["prod-1.4.0", "latest"]) == 1
+        assert main(["x", "--convention", "{nothing}"]) == 2
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+        assert main([]) == 2
+        monkeypatch.setattr("sys.stdin", io.StringIO("prod-1.4.0\nv1\n"))
+        capsys.readouterr()
+        assert main(["--json"]) == 1
+        assert [item["ok"] for item in json.loads(capsys.readouterr().out)] == [True, False]
