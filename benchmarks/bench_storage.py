@@ -1,4 +1,4 @@
-"""Stored bytes of many images with twelve layers each, against a bare set over the same digests.
+"""Stored bytes of many images with twelve layers each, against a bare set over the same digests; and what costs ask.
 
 The bare set counts distinct layers and can say nothing about bytes; ecrkit also knows sizes, children, foreign layers
 and what is unknown. Ratios of one run, in processor time; nothing here gates a build.
@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Callable
 
+from ecrkit.cost import attribute, by_prefix, image_storage, prices_for, savings, storage, waste
 from ecrkit.images import Descriptor, Inventory, Manifest, freed_by, stored_bytes
 from ecrkit.records import Image
 
@@ -54,6 +55,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def _sixteenth(_: str, image: Image) -> str:
+    """Return one of sixteen owners, by the digest: they share layers."""
+    return image.digest[7]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200_000)
@@ -78,6 +84,16 @@ def main() -> None:
     sets = min(seconds(bare) for _ in range(args.rounds))
     ours = min(seconds(lambda: stored_bytes(whole)) for _ in range(args.rounds))
     freed = min(seconds(lambda: freed_by(whole, going)) for _ in range(args.rounds))
+    questions: dict[str, Callable[[], object]] = {
+        "cost.storage, a report": lambda: storage(whole),
+        "cost.image_storage, each image": lambda: image_storage(whole),
+        "cost.waste, all categories": lambda: waste(whole, now=_PUSHED + dt.timedelta(days=200)),
+        "cost.attribute, one owner": lambda: attribute(whole, by_prefix()),
+        "cost.attribute, sixteen owners": lambda: attribute(whole, _sixteenth),
+        "cost.savings, some images go": lambda: savings(
+            whole, removed=going, prices=prices_for("us-east-1"), now=_PUSHED
+        ),
+    }
     references = sum(map(len, digests))
     print(
         f"{args.images:,} images, {references:,} references to {bare():,} blobs: "
@@ -87,6 +103,9 @@ def main() -> None:
     print(f"stored_bytes                  {ours:6.2f} s   {ours / sets:.2f} of the bare set")
     print(f"freed_by, {len(going):,} images go     {freed:6.2f} s   {freed / sets:.2f}")
     print(f"the table of sizes, made once {table:6.2f} s   {table / sets:.2f}")
+    for name, question in questions.items():
+        took = seconds(question)
+        print(f"{name:30}{took:6.2f} s   {took / sets:.2f}")
 
 
 if __name__ == "__main__":

@@ -203,6 +203,9 @@ def _gather(chunk: list[tuple[str, Source]], *, by: By, across: bool) -> list[_H
 
 def _held(name: str, inventory: Inventory, by: By, across: bool) -> _Held:
     table, read_already = inventory.blobs, inventory.manifests
+    owners = [by(name, image) for image in inventory.images]
+    if len(set(owners)) == 1 and not across and not table.has_unsized:
+        return _of_one(name, inventory, owners[0])
     images: Counter[str | None] = Counter()
     per_owner: dict[str | None, dict[str, tuple[int, dt.datetime]]] = {}
     unread: dict[str | None, int | None] = {}
@@ -212,8 +215,7 @@ def _held(name: str, inventory: Inventory, by: By, across: bool) -> _Held:
         before = unread.get(owner, 0)
         unread[owner] = None if before is None or size is None else before + size
 
-    for image in inventory.images:
-        owner = by(name, image)
+    for owner, image in zip(owners, inventory.images, strict=True):
         images[owner] += 1
         manifest = read_already.get(image.digest)
         if manifest is None:
@@ -247,6 +249,24 @@ def _held(name: str, inventory: Inventory, by: By, across: bool) -> _Held:
         name=name, images=dict(images), sole=sole, several=several, unread=unread, total=stored_bytes(inventory),
         sizes={d: (least[d], wider.get(d, 0)) for d in everything} if across else shared,
         blobs=blobs if across else None,
+    )  # fmt: skip
+
+
+def _of_one(name: str, inventory: Inventory, owner: str | None) -> _Held:
+    """Return the same when all images have one owner, as is usual: nobody is to share anything with."""
+    unread: dict[str | None, int | None] = {}
+    held: set[str] = set()
+    for image in inventory.images:
+        manifest = inventory.manifests.get(image.digest)
+        if manifest is not None:
+            held.update(manifest.blob_digests)
+        elif not image.is_index:
+            before = unread.get(owner, 0)
+            unread[owner] = None if before is None or image.size is None else before + image.size
+    low, high, _ = inventory.blobs.total(held)
+    return _Held(
+        name=name, images={owner: len(inventory.images)}, sole={owner: (low, high - low)}, several={}, sizes={},
+        unread=unread, total=stored_bytes(inventory),
     )  # fmt: skip
 
 

@@ -179,6 +179,13 @@ class _Units:
                 self.orphans.append(image)
             elif image.tags or not inventory.parents_of(image.digest):
                 self.roots.append(image)
+        # What goes with each; most images have nothing, and cost nothing below.
+        self._edges: dict[str, tuple[str, ...]] = {
+            digest: tuple(
+                d for d in (*inventory.children_of(digest), *self._attached.get(digest, ())) if d in inventory
+            )
+            for digest in {*inventory.children, *self._attached}
+        }
 
     def _subject(self, image: Image) -> str | None:
         return self.inventory.subject_of(image.digest) or _cosign_subject(image)
@@ -186,14 +193,14 @@ class _Units:
     def reach(self, images: Iterable[Image]) -> set[str]:
         """Return the digests of the images and of everything that goes with them."""
         found = {image.digest for image in images}
-        todo = list(found)
-        inventory, attached = self.inventory, self._attached
+        edges = self._edges
+        todo = list(found & edges.keys())
         while todo:
-            digest = todo.pop()
-            for other in (*inventory.children_of(digest), *attached.get(digest, ())):
-                if other not in found and other in inventory:
+            for other in edges[todo.pop()]:
+                if other not in found:
                     found.add(other)
-                    todo.append(other)
+                    if other in edges:
+                        todo.append(other)
         return found
 
     def going(self, images: Iterable[Image]) -> set[str]:
@@ -205,7 +212,7 @@ class _Units:
 
     def last_pull(self, image: Image) -> dt.datetime | None:
         """Return when the image or anything that goes with it was last pulled: a node pulls a child, not the index."""
-        if not self.inventory.children_of(image.digest) and image.digest not in self._attached:
+        if image.digest not in self._edges:
             return image.last_pulled_at
         times = (self.inventory[digest].last_pulled_at for digest in self.reach([image]))
         return max((at for at in times if at is not None), default=None)

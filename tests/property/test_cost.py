@@ -51,7 +51,7 @@ def test_a_report_says_what_the_parts_say(many: list[list[RawManifest]], mountin
         assert storage(inventories, blob_mounting=mounting, executor=pool) == report
 
 
-OWNERS = ["pay", "web", "ops", None]
+OWNERS: list[list[str | None]] = [["pay", "web", "ops", None], ["pay"], [None]]
 
 
 @settings(max_examples=200)
@@ -74,8 +74,10 @@ def test_the_parts_add_up_to_the_byte(
         )
         inventories[f"r{n}"] = inventory_of(world, read)
 
+    owners = OWNERS[seed % len(OWNERS)]
+
     def by(repository: str, image: Image) -> str | None:
-        return OWNERS[(int(image.digest[7:17], 16) + seed) % len(OWNERS)]
+        return owners[(int(image.digest[7:17], 16) + seed) % len(owners)]
 
     found = attribute(inventories, by, shared_layers=rule, mounted=mounted)
     report = storage(inventories)

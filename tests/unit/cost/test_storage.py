@@ -84,7 +84,7 @@ class TestRecount:
         registry.gateway.update_storage_class("pay/api", digest, "archive")
         listed = registry.inventory("pay/api", manifests="none")
         # Archived images cannot be read, so their manifests are kept from before.
-        kept = [m for m in registry.gateway.manifests("pay/api", [i.digest for i in before]).values()]
+        kept = list(registry.gateway.manifests("pay/api", [i.digest for i in before]).values())
         unread = listed.with_manifests(kept)
         assert unread[digest].storage_class == "archive"
         row = storage(unread)["pay/api"]
