@@ -72,8 +72,8 @@ class SnapshotSource(Protocol):
         """Return the answer of DescribeRegistry."""
         ...
 
-    def pull_through_cache_rule_documents(self) -> Iterable[Mapping[str, Any]]:
-        """Return the items of DescribePullThroughCacheRules."""
+    def pull_through_rules(self) -> Iterable[Any]:
+        """Return the pull-through cache rules, as records."""
         ...
 
     def creation_templates(self) -> Iterable[Any]:
@@ -108,7 +108,7 @@ def _settings(source: SnapshotSource) -> tuple[dict[str, Any], list[Gap]]:
         (
             "pull_through_cache_rules",
             "DescribePullThroughCacheRules",
-            lambda: list(source.pull_through_cache_rule_documents()),
+            lambda: list(source.pull_through_rules()),
         ),
         ("creation_templates", "DescribeRepositoryCreationTemplates", lambda: list(source.creation_templates())),
     )

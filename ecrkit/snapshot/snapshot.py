@@ -198,8 +198,9 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
     def settings(self) -> Mapping[str, Any]:
         """The registry's settings as ECR told them; one that is absent was not read, and `gaps` says why.
 
-        `registry_policy` is a text or None. `scanning_configuration`, `replication_configuration`,
-        `pull_through_cache_rules` and `creation_templates` are ECR's JSON. `account_settings` maps names to values.
+        `registry_policy` is a text or None. `scanning_configuration` and `replication_configuration` are ECR's answers,
+        `pull_through_cache_rules` and `creation_templates` lists of records as JSON. `account_settings` maps names to
+        values.
         """
         return dict(self._settings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ecrkit.aws import drift
@@ -16,7 +16,7 @@ __all__ = ["EcrTemplates"]
 
 
 class EcrTemplates(EcrCalls):
-    """Creation templates, and rules of pull-through caches: always of the caller's own registry in this Region."""
+    """The operations of repository creation templates. All are about the caller's own registry in this Region."""
 
     @needs("ecr:DescribeRepositoryCreationTemplates")
     def creation_templates(self) -> Listing[CreationTemplate]:
@@ -31,20 +31,6 @@ class EcrTemplates(EcrCalls):
                 CreationTemplate.from_api(raw, path=f"$.repositoryCreationTemplates[{number}]")
                 for number, raw in enumerate(answer.get("repositoryCreationTemplates") or ())
             ],
-            resource="the registry",
-            maxResults=1000,
-        )
-
-    @needs("ecr:DescribePullThroughCacheRules")
-    def pull_through_cache_rule_documents(self) -> Listing[Mapping[str, Any]]:
-        """Return every pull-through cache rule as ECR tells it, lazily. Calls: one for each 1000.
-
-        Raises:
-            NotSupportedByBotocore: when walked, and the installed botocore does not know the operation.
-        """
-        return self._listing(
-            "DescribePullThroughCacheRules",
-            lambda answer: list(answer.get("pullThroughCacheRules") or ()),
             resource="the registry",
             maxResults=1000,
         )

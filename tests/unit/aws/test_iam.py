@@ -77,7 +77,6 @@ USES = {
     "backfill": lambda g: g.backfill("b1"),
     "backfill_results": lambda g: g.backfill_results("b1", status="FAILED").all(),
     "creation_templates": lambda g: g.creation_templates().all(),
-    "pull_through_cache_rule_documents": lambda g: g.pull_through_cache_rule_documents().all(),
     "create_creation_template": lambda g: g.create_creation_template(TEMPLATE),
     "update_creation_template": lambda g: g.update_creation_template(TEMPLATE),
     "pull_through_rules": lambda g: g.pull_through_rules().all(),
