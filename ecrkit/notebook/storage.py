@@ -45,7 +45,7 @@ def storage_bars(what: StorageReport | Attribution, ax: Axes | None = None, *, t
     names, unbounded = _sizes(what)
     shown, rest = names[:top], names[top:]
     if rest:
-        other = f"{len(rest)} others"
+        other = rest[0][0] if len(rest) == 1 else f"{len(rest)} others"
         shown = [*shown, (other, sum(low for _, low, _ in rest), sum(high for _, _, high in rest))]
         if any(name in unbounded for name, _, _ in rest):
             unbounded = unbounded | {other}
@@ -155,7 +155,8 @@ def growth_lines(
     lines = [(name, sorted(known[name].items()), _LINES[n]) for n, name in enumerate(shown)]
     if rest:
         times = sorted(set.intersection(*(set(known[name]) for name in rest)))
-        lines.append((f"{len(rest)} others", [(at, sum(known[n][at] for n in rest)) for at in times], GREY))
+        name = rest[0] if len(rest) == 1 else f"{len(rest)} others"
+        lines.append((name, [(at, sum(known[n][at] for n in rest)) for at in times], GREY))
     drawn = axes_of(ax, width=8.0, height=4.5)
     factor, unit = unit_of(max((count for _, points, _ in lines for _, count in points), default=0))
     from matplotlib import dates
@@ -312,16 +313,17 @@ def _by_owner(
     report: StorageReport, owners: Mapping[str, str | None] | None, top: int
 ) -> dict[str | None, list[tuple[str, int]]]:
     found: dict[str | None, list[tuple[str, int]]] = {}
-    beyond: dict[str | None, list[int]] = {}
+    beyond: dict[str | None, list[tuple[str, int]]] = {}
     for n, row in enumerate(report.largest(len(report.repositories))):
         name = row.repository
         owner = (name.partition("/")[0] if "/" in name else None) if owners is None else owners.get(name)
         if n < top:
             found.setdefault(owner, []).append((name, row.bytes.low))
         else:
-            beyond.setdefault(owner, []).append(row.bytes.low)
-    for owner, counts in beyond.items():
-        found.setdefault(owner, []).append((f"{len(counts)} others", sum(counts)))
+            beyond.setdefault(owner, []).append((name, row.bytes.low))
+    for owner, rows in beyond.items():
+        told = rows[0][0] if len(rows) == 1 else f"{len(rows)} others"
+        found.setdefault(owner, []).append((told, sum(count for _, count in rows)))
     return {owner: sorted(rows, key=lambda row: (-row[1], row[0])) for owner, rows in found.items()}
 
 

@@ -32,6 +32,7 @@ from ecrkit.scanning.exemptions import Exemption, ExemptionReport, Exemptions, E
 from ecrkit.scanning.feeds import EpssFeed, KnownExploited
 from ecrkit.scanning.findings import CvssScore, Dropped, Finding, FindingKey, Package, ScanReport
 from ecrkit.scanning.gate import Gate, Profile, Profiles
+from ecrkit.scanning.many import judge_many
 from ecrkit.scanning.platforms import ImageScan, IndexChild, index_children, latest_scannable
 from ecrkit.scanning.policy_files import gate_from, load_gate, load_profiles, profiles_from
 from ecrkit.scanning.purl import Purl, package_purl
@@ -134,6 +135,7 @@ __all__ = [
     "epss_below",
     "gate_from",
     "index_children",
+    "judge_many",
     "latest_scannable",
     "load_gate",
     "load_profiles",
