@@ -110,12 +110,19 @@ class TestTls:
         plain.close()
         assert ask(server.port, certificates.context())[0] == 200
 
-    def test_a_silent_client_holds_nobody_up(self, server: AdmissionServer, certificates: Certificates) -> None:
+    def test_a_silent_client_holds_nobody_up(self, certificates: Certificates) -> None:
         """The handshake runs in a worker: in the acceptor one silent client would stop the whole server."""
-        silent = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(OPTIONS.threads - 1)]
-        assert ask(server.port, certificates.context())[0] == 200
-        for one in silent:
-            one.close()
+        patient = ServerOptions(host="127.0.0.1", port=0, threads=4, drain_seconds=0, idle_seconds=60, stop_seconds=1)
+        with (
+            service(FakeRegistry()) as asked,
+            AdmissionServer(application(asked), tls=certificates.files(), options=patient) as made,
+        ):
+            silent = [socket.create_connection(("127.0.0.1", made.port), 10) for _ in range(patient.threads - 1)]
+            try:
+                assert ask(made.port, certificates.context())[0] == 200
+            finally:
+                for one in silent:
+                    one.close()
 
     def test_many_requests_on_one_connection(self, server: AdmissionServer, certificates: Certificates) -> None:
         connection = http.client.HTTPSConnection("localhost", server.port, context=certificates.context(), timeout=10)

@@ -188,6 +188,8 @@ class TestAdmissionReview:
         found = response(admission_review.reply_to(new, ask, most=MOST))
         assert found["allowed"] is False
         assert "bad2" in found["status"]["message"]
+        created = review(pod("bad"), operation="CREATE", oldObject=pod("bad"))
+        assert response(admission_review.reply_to(created, ask, most=MOST))["allowed"] is False
         for old in (None, 7, {"kind": "Pod"}, {"kind": "Other"}):
             unknown = review(pod("bad"), operation="UPDATE", oldObject=old)
             assert response(admission_review.reply_to(unknown, ask, most=MOST))["allowed"] is False

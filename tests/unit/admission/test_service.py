@@ -196,6 +196,16 @@ class TestOtherRegistries:
         assert named_image(f"{HOST}/a/b@sha512:" + "a" * 128).kind == "malformed"
 
 
+class TestHostileNames:
+    """The grammar is matched in linear time, or nearly: a name of 1,000 characters costs no more than milliseconds."""
+
+    @pytest.mark.parametrize("part", ["a", "a-", "a.", "a/", "a_", "A", "a:", "@a", "a--", "."])
+    @pytest.mark.parametrize("end", ["!", "/!", "@sha256:!"])
+    def test_long_names(self, part: str, end: str) -> None:
+        for text in (part * (1000 // len(part)) + end, "h.example/" + part * (1000 // len(part) - 10) + end):
+            assert named_image(text).kind == "malformed"
+
+
 class TestCache:
     """Separate lifetimes for pass, fail and undetermined; a tag's digest has one too; memory is bounded."""
 
@@ -243,6 +253,8 @@ class TestCache:
                 asked.decide(image(CLEAN))
                 asked.decide(image(digest))
                 assert asked.entries <= 10
+            assert asked.decide(image(digests[-1])).answered == "cache"
+            assert asked.decide(image(digests[0])).answered == "registry"
         assert registry.calls.count(("scan", CLEAN)) == 1
 
     def test_forget(self) -> None:
