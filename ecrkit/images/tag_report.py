@@ -97,7 +97,9 @@ def tag_report(
         1
     """
     if isinstance(repositories, Mapping):
-        return TagReport(repositories=tuple(_one(conventions, name, tags, 0) for name, tags in repositories.items()))
+        return TagReport(
+            repositories=tuple(_one(conventions, str(name), tags, 0) for name, tags in repositories.items())
+        )
     return TagReport(
         repositories=tuple(
             _one(conventions, i.repository, (t for t, image in i.tags.items() if _own(i, image.digest)), _untagged(i))

@@ -24,6 +24,7 @@ _STRATEGIES: Final = {
     "semver": "semver", "newest-build": "newest-build", "latest": "newest-build", "alphabetical": "alphabetical",
     "name": "alphabetical", "digest": "digest",
 }  # fmt: skip
+_SETTINGS: Final = ("update-strategy", "allow-tags", "ignore-tags")
 UpdaterState = Literal["moves", "newest", "no tag fits", "cannot be read", "unknown", "elsewhere", "not told"]
 
 
@@ -97,17 +98,15 @@ def _annotations(notes: Mapping[str, Any]) -> Iterator[UpdaterImage]:
         alias, equals, spec = entry.partition("=")
         alias, spec = (alias, spec) if equals else ("", entry)
 
-        def setting(name: str, alias: str = alias) -> str | None:
-            found = notes.get(f"{_PREFIX}{alias}.{name}") if alias else None
-            return found if isinstance(found, str) else None
-
+        own = {name: notes.get(f"{_PREFIX}{alias}.{name}") if alias else None for name in _SETTINGS}
+        text = {name: value for name, value in own.items() if isinstance(value, str)}
         yield _image(
             f"$.metadata.annotations[{_PREFIX}image-list][{number}]",
             alias or None,
             spec,
-            setting("update-strategy") or notes.get(f"{_PREFIX}update-strategy"),
-            allow=setting("allow-tags"),
-            ignore=[p.strip() for p in (setting("ignore-tags") or "").split(",") if p.strip()],
+            text.get("update-strategy") or notes.get(f"{_PREFIX}update-strategy"),
+            allow=text.get("allow-tags"),
+            ignore=[p.strip() for p in text.get("ignore-tags", "").split(",") if p.strip()],
         )
 
 

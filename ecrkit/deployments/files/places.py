@@ -46,7 +46,7 @@ class Place(Record):
     path: str
     line: int
     reference: str
-    _edits: Callable[[str], list[Edit]] = attrs.field(repr=False, eq=False)
+    _edits: Callable[[str], list[Edit]] = attrs.field(repr=False, eq=False, alias="edits")
 
     def edits(self, new: str) -> list[Edit]:
         """Return the edits that make the place name `new`.
