@@ -347,13 +347,14 @@ def read_repository(raw: Mapping[str, Any]) -> Head:
         repository=Repository.from_api(member(raw, "repository", dict), path="$.repository"),
         read_at=parse_time(member(raw, "read_at", str)),
         tags=texts(raw, "tags"),
-        lifecycle_policy=_shared(member(raw, "lifecycle_policy", str, optional=True)),
-        repository_policy=_shared(member(raw, "repository_policy", str, optional=True)),
+        lifecycle_policy=shared(member(raw, "lifecycle_policy", str, optional=True)),
+        repository_policy=shared(member(raw, "repository_policy", str, optional=True)),
     )
 
 
-def _shared(text: str | None) -> str | None:
-    return None if text is None else intern(text)  # most repositories of a registry have one of a few policies
+def shared(text: str | None) -> str | None:
+    """Return the one object of equal policy texts: most repositories of a registry have one of a few."""
+    return None if text is None else intern(text)
 
 
 def read_end(raw: Mapping[str, Any], head: Head) -> Head:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 
 import attrs
 import duckdb
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecrkit import Registry
-from ecrkit.errors import InvalidInput
+from ecrkit.errors import InvalidInput, MissingExtra
 from ecrkit.images import stored_bytes
 from ecrkit.local import images as local_images
 from ecrkit.snapshot import Gap, RepositorySnapshot, athena
@@ -56,6 +57,12 @@ class TestLayout:
     def test_nothing_leaves_the_folder(self, tmp_path, more):
         with pytest.raises(InvalidInput, match="partition"):
             snapshot(repository("team/app"), **more).to_parquet(tmp_path / "in")
+        assert not list(tmp_path.iterdir())
+
+    def test_without_pyarrow_the_extra_is_named(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(MissingExtra, match=r"ecrkit\[arrow\]"):
+            snapshot(repository("team/app")).to_parquet(tmp_path)
         assert not list(tmp_path.iterdir())
 
     def test_types_are_those_of_the_ddl(self, tmp_path):
