@@ -94,6 +94,16 @@ class Stored:
         return self.file.read(self.offset, self.length)
 
 
+@attrs.frozen
+class _Reading:
+    """Reads a repository's inventory when it is called, also in another process."""
+
+    held: Held
+
+    def __call__(self) -> Inventory:
+        return self.held.entry().inventory
+
+
 class Snapshot(Mapping[str, RepositorySnapshot]):
     """The state of a registry: its repositories by name, its settings, and what could not be read.
 
@@ -309,6 +319,21 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
         """
         heads = self._having("images", gaps)
         return ((head.name, self._held[head.name].entry().inventory) for head in heads)
+
+    def sources(self) -> dict[str, Callable[[], Inventory] | None]:
+        """Return for each repository what reads its inventory when called, None where the images were not read.
+
+        This is what `ecrkit.cost` takes, with any executor: a reader of a snapshot that was loaded pickles as a place
+        in its file, so that each process reads its own part.
+
+        Example:
+            >>> from ecrkit import Registry
+            >>> with Registry.local() as registry:
+            ...     made = registry.gateway.create_repository("team/app")
+            ...     {name: read and len(read()) for name, read in registry.snapshot().sources().items()}
+            {'team/app': 0}
+        """
+        return {name: _Reading(item) if "images" in item.head.read else None for name, item in self._held.items()}
 
     def require(self, part: Part, *, gaps: OnGap = "raise") -> None:
         """Raise when a part of any repository was not read, unless `gaps` is "skip".

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -13,8 +15,9 @@ import pytest
 
 from ecrkit import Registry
 from ecrkit.access import Scope, presets
+from ecrkit.cost import storage
 from ecrkit.errors import Denied, InvalidInput
-from ecrkit.local import Engine, serve
+from ecrkit.local import Engine, ServiceFault, serve
 from ecrkit.snapshot import diff, load
 from tests.unit.snapshot.conftest import LIFECYCLE, POLICY, fill
 
@@ -66,6 +69,32 @@ class TestPermissions:
             else:
                 found = {gap.call for gap in registry.snapshot().gaps}
                 assert name.removeprefix("ecr:") in found
+
+
+def test_costs_are_computed_from_a_snapshot_here_and_in_processes(engine, tmp_path):
+    with Registry.local(engine) as registry:
+        taken = registry.snapshot()
+    loaded = load(taken.save(tmp_path / "registry.jsonl.gz"))
+    serial = storage(dict(taken.inventories()))
+    assert storage(loaded.sources()) == storage(taken.sources()) == serial
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert storage(loaded.sources(), executor=pool) == serial
+
+
+def test_an_unread_repository_makes_costs_unknown_and_not_less(engine):
+    with Registry.local(engine) as registry:
+        engine.before_call.append(refuse_images)
+        sources = registry.snapshot().sources()
+        engine.before_call.remove(refuse_images)
+    assert sources["team/app"] is None and sources["shop/cart"] is not None
+    report = storage(sources)
+    assert report.bytes.high is None
+    assert list(report.gaps) == ["team/app"]
+
+
+def refuse_images(call):
+    if call.operation == "DescribeImages" and call.params["repositoryName"] == "team/app":
+        raise ServiceFault("AccessDeniedException", "refused by the test", 400)
 
 
 CRAWL = """
