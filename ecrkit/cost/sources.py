@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from ecrkit._internal.executors import map_chunks
 from ecrkit.errors import InvalidInput
@@ -17,8 +17,9 @@ R = TypeVar("R")
 Source = Inventory | None | Callable[[], "Inventory | None"]
 """A repository's inventory, what returns it (picklable for an executor of processes), or None: it could not be read."""
 
-Inventories = Inventory | Mapping[str, Source] | Iterable[Inventory]
-"""One repository, several by name, or several that know their names; a snapshot's `inventories()` fits."""
+Inventories = Inventory | Mapping[str, Source] | Iterable[Inventory] | Iterable[tuple[str, Source]]
+"""One repository, several by name, pairs of name and source as a snapshot's `inventories()` yields them, or inventories
+that know their names. An iterable is walked once, as the work goes on."""
 
 _CHUNK = 32
 
@@ -33,16 +34,16 @@ def named_sources(inventories: Inventories) -> Iterator[tuple[str, Source]]:
         yield inventories.repository, inventories
         return
     if isinstance(inventories, Mapping):
-        yield from inventories.items()
+        yield from cast("Mapping[str, Source]", inventories).items()
         return
     seen: set[str] = set()
-    for inventory in inventories:
-        name = inventory.repository
+    for item in inventories:
+        name, source = item if isinstance(item, tuple) else (item.repository, item)
         if name in seen:
             message = f"{name or 'a repository without a name'} is there twice; give a mapping from names"
             raise InvalidInput.single("not different repositories", "inventories", message)
         seen.add(name)
-        yield name, inventory
+        yield name, source
 
 
 def read(source: Source) -> Inventory | None:

@@ -230,9 +230,9 @@ def storage(
     not known makes a range. Archived images count; their manifests cannot be read, so keep those from before.
 
     Args:
-        inventories: an inventory, a mapping from names to inventories, or inventories that know their names. A value
-            of the mapping may be a function that returns the inventory, called where the work is done, or None for a
-            repository that could not be read.
+        inventories: an inventory, a mapping from names to inventories, pairs of both as a snapshot's `inventories()`
+            yields them, or inventories that know their names. In place of an inventory there may be a function that
+            returns it, called where the work is done, or None for a repository that could not be read.
         blob_mounting: False when the registry setting BLOB_MOUNTING has never been on: then nothing is shared between
             repositories, and the total is no range.
         per_image: also tell for each image what it alone holds; about half a KB of memory for each.

@@ -37,8 +37,8 @@ _WEEK: Final = dt.timedelta(days=7)
 _LEAST: Final = 4
 _NOTHING: Final = ByteRange.exactly(0)
 _TOTAL: Final = ""
-Measured = StorageReport | Mapping[str, Source]
-"""What a point of time is told by: a report, or the inventories by name, as a snapshot has them."""
+Measured = StorageReport | Mapping[str, Source] | Iterable[tuple[str, Source]]
+"""What a point of time is told by: a report, or inventories by name, as a snapshot has them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -280,10 +280,11 @@ class StorageTrend(Record):
         for name in (_TOTAL, *self.teams, *self.repositories):
             points = self.of(name)
             if points:
-                enough = len(points) > 1 and points[0].bytes.high is not None
+                first, last = points[0].bytes, points[-1].bytes
+                enough = len(points) > 1 and first.high is not None
                 rate = self.growth_per_week(name) if enough else None
                 told = "" if rate is None else f"{size(rate.low)}" if rate.exact is not None else _span(rate)
-                rows.append((name or "in all", points[0].bytes, points[-1].bytes, told))
+                rows.append((name or "in all", first, last, told))
         return rows
 
     def _repr_html_(self) -> str:
@@ -291,9 +292,9 @@ class StorageTrend(Record):
 
     @override
     def __str__(self) -> str:
-        total = self.of()
-        since = f" from {total[0].at.date().isoformat()} to {total[-1].at.date().isoformat()}" if total else ""
-        return f"{len(self.repositories)} repositories, {len(total)} points in time{since}"
+        days = [point.at.date().isoformat() for point in self.of()]
+        since = f" from {days[0]} to {days[-1]}" if days else ""
+        return f"{len(self.repositories)} repositories, {len(days)} points in time{since}"
 
 
 _HEADER: Final = ("what", "first", "last", "a week")
@@ -415,8 +416,8 @@ def trend(
         if isinstance(measured, StorageReport):
             reports[when] = measured
         else:
-            held[when] = measured
-            reports[when] = storage(measured, blob_mounting=False, taken_at=when)
+            held[when] = dict(measured)
+            reports[when] = storage(held[when], blob_mounting=False, taken_at=when)
     names = tuple(dict.fromkeys(r.repository for at in sorted(reports) for r in reports[at].repositories))
     owners = {name: (owner(name) if owner is not None else None) for name in names}
     teams = tuple(sorted({found for found in owners.values() if found is not None}))

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from ecrkit import Registry
-from ecrkit.cost import attribute, by_prefix, image_storage, storage
+from ecrkit.cost import attribute, by_prefix, by_tag, image_storage, storage, trend
 from ecrkit.errors import InvalidInput
 from ecrkit.images import ByteRange, freed_by, storage_split, stored_across
 from ecrkit.local.images import artifact, filler, image, index
@@ -101,6 +101,17 @@ class TestRecount:
         assert row.both.exact >= 90_000
         split = storage_split(known)
         assert (row.standard, row.archive, row.both) == (split.standard, split.archive, split.shared)
+
+
+class TestSnapshot:
+    def test_it_feeds_the_cost_functions(self, registry) -> None:
+        taken = registry.snapshot()
+        assert storage(taken.inventories()) == storage(dict(taken.inventories()))
+        assert storage(taken.sources()) == storage(taken.inventories())
+        assert storage(taken.inventories()).bytes == registry.cost.storage().bytes
+        assert attribute(taken.inventories(), by_tag("Team", taken.tags)).unowned == ("pay/api", "pay/job")
+        growth = trend([(taken.taken_at, taken.inventories())])
+        assert growth.of("pay/api")[0].bytes == storage(taken.inventories())["pay/api"].bytes
 
 
 class TestRules:
