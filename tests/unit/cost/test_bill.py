@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from decimal import Decimal
 
+import attrs
 import pytest
 
 from ecrkit.cost.bill import Dimension, read_pages
@@ -182,6 +183,7 @@ class TestAmounts:
         assert bill.total is None
         assert bill.currency == ""
         assert "CNY and USD" in bill.unknown[0]
+        assert attrs.evolve(bill, unknown=()).total is None
 
     @pytest.mark.parametrize(
         "broken",
@@ -338,8 +340,6 @@ class TestThroughTheRegistry:
             registry.cost.bill(START, END)
 
     def test_a_source_of_your_own(self):
-        import attrs
-
         from ecrkit import Registry
         from ecrkit.local.images import filler, image
 
