@@ -15,6 +15,7 @@ from ecrkit.cost import TagPlan
 from ecrkit.images import Inventory
 from ecrkit.lifecycle import LifecyclePolicy, RestorePlan, begin, build, keep_last, restore_plan
 from ecrkit.local import images as local_images
+from ecrkit.promotion import CopyPlan, Promotion, PromotionRecord
 from ecrkit.pull_through import PullThroughRule
 from ecrkit.records import RawManifest
 from ecrkit.replication import ReplicationConfiguration, ReplicationService
@@ -23,6 +24,7 @@ from ecrkit.scanning.configuration import ScanningConfiguration
 REPOSITORY = "team/app"
 QUAY = PullThroughRule(prefix="quay", upstream_url="quay.io")
 TAGGED = f"{REPOSITORY}:v1"
+PROD = "prod/app:v1"
 PRINCIPAL = "arn:aws:iam::123456789012:role/node"
 FAILURE = (
     "failed to resolve reference: unexpected status from HEAD request to https://HOST/v2/team/app/manifests/v1: 403"
@@ -75,6 +77,25 @@ def _archived(registry: Registry) -> RestorePlan:
     registry.gateway.update_storage_class(REPOSITORY, digest, "archive")
     registry.engine.advance(dt.timedelta(hours=1))
     return restore_plan(registry.inventory(REPOSITORY), [digest], now=registry.clock.now())
+
+
+def _promotion() -> Promotion:
+    return Promotion(source=TAGGED, target=PROD, who="ci", why="release")
+
+
+def _to_prod(registry: Registry) -> None:
+    registry.gateway.create_repository("prod/app")
+
+
+def _copy_plan(registry: Registry) -> CopyPlan:
+    _to_prod(registry)
+    return registry.promotion.plan(TAGGED, PROD)
+
+
+def _promoted(registry: Registry) -> PromotionRecord:
+    _to_prod(registry)
+    local_images.image([local_images.layer({"app": "older"})]).push(registry.client, "prod/app", tag="v1")
+    return registry.promotion.promote(Promotion(source=TAGGED, target=PROD, who="ci", why="release", move=True))
 
 
 def _nothing(_: Registry) -> None:
@@ -210,6 +231,26 @@ _CALLS: dict[str, tuple[Callable[[Registry], object], Callable[[Registry, object
     ),
     "registry.pull_through.validate()": (_caching, lambda r, _: r.pull_through.validate()),
     "registry.pull_through.report()": (_caching, lambda r, _: r.pull_through.report()),
+    "registry.promotion.retag(ref, tag)": (_nothing, lambda r, _: r.promotion.retag(TAGGED, "live")),
+    "registry.promotion.plan(source, target)": (_to_prod, lambda r, _: r.promotion.plan(TAGGED, PROD)),
+    "registry.promotion.plan_many(pairs)": (_to_prod, lambda r, _: r.promotion.plan_many([(TAGGED, PROD)])),
+    "registry.promotion.apply(plan)": (_copy_plan, lambda r, plan: r.promotion.apply(plan)),
+    "registry.promotion.copy(source, target)": (_to_prod, lambda r, _: r.promotion.copy(TAGGED, PROD)),
+    "registry.promotion.copy_many(pairs)": (_to_prod, lambda r, _: r.promotion.copy_many([(TAGGED, PROD)])),
+    "registry.promotion.plan_promotion(promotion)": (
+        _to_prod,
+        lambda r, _: r.promotion.plan_promotion(_promotion()),
+    ),
+    "registry.promotion.promote(promotion)": (_to_prod, lambda r, _: r.promotion.promote(_promotion())),
+    "registry.promotion.history(ref)": (_nothing, lambda r, _: r.promotion.history(TAGGED)),
+    "registry.promotion.plan_rollback(record)": (
+        _promoted,
+        lambda r, record: r.promotion.plan_rollback(record),
+    ),
+    "registry.promotion.roll_back(record)": (
+        _promoted,
+        lambda r, record: r.promotion.roll_back(record, who="ci", why="errors"),
+    ),
     "registry.replication.configuration()": (_replicating, lambda r, _: r.replication.configuration()),
     "registry.replication.coverage()": (_replicating, lambda r, _: r.replication.coverage()),
     "registry.replication.plan(wanted)": (_nothing, lambda r, _: r.replication.plan(_rules())),

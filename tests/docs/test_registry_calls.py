@@ -17,6 +17,8 @@ ASKS_NOTHING = {
     "auth.public_token",
     "auth.tokens_for",
     "auth.update_docker_config",
+    "promotion.with_registries",
+    "promotion.with_upstream",
     "replication.destination",
     "replication.with_registries",
 }
@@ -38,7 +40,7 @@ def test_every_service_method_has_a_row(rows: list[dict[str, object]]) -> None:
     with Registry.local() as registry:
         public = {
             f"{domain}.{name}"
-            for domain in ("lifecycle", "scanning", "access", "auth", "replication", "pull_through")
+            for domain in ("lifecycle", "scanning", "access", "auth", "replication", "pull_through", "promotion")
             for name in dir(getattr(registry, domain))
             if not name.startswith("_") and callable(getattr(type(getattr(registry, domain)), name, None))
         }
