@@ -7,7 +7,8 @@ from ecrkit.snapshot.difference import Difference, ImageChange, RepositoryDiffer
 from ecrkit.snapshot.estate import Estate, Where
 from ecrkit.snapshot.files import Limits, read_repositories
 from ecrkit.snapshot.lines import Asked, Header
-from ecrkit.snapshot.snapshot import OnGap, Snapshot, load
+from ecrkit.snapshot.loading import load
+from ecrkit.snapshot.snapshot import OnGap, Snapshot
 
 __all__ = [
     "PARTS",

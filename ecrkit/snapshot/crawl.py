@@ -19,8 +19,10 @@ from ecrkit.snapshot import files, lines
 from ecrkit.snapshot.cache import ManifestCache
 from ecrkit.snapshot.contents import Gap, Part
 from ecrkit.snapshot.files import Limits
+from ecrkit.snapshot.held import Held, Packed
 from ecrkit.snapshot.lines import Asked, Head, Header
-from ecrkit.snapshot.snapshot import Held, Packed, Snapshot, read_file
+from ecrkit.snapshot.loading import read_file
+from ecrkit.snapshot.snapshot import Snapshot
 
 __all__ = ["Selection", "SnapshotSource", "take"]
 

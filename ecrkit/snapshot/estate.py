@@ -17,7 +17,8 @@ from ecrkit.images.inventory import Inventory
 from ecrkit.records import Image, Repository
 from ecrkit.snapshot.contents import Gap, RepositorySnapshot
 from ecrkit.snapshot.files import Limits
-from ecrkit.snapshot.snapshot import OnGap, Snapshot, load
+from ecrkit.snapshot.loading import load
+from ecrkit.snapshot.snapshot import OnGap, Snapshot
 
 if TYPE_CHECKING:
     import pandas as pd

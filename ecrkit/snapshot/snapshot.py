@@ -6,9 +6,8 @@ import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
-import attrs
 from typing_extensions import override
 
 from ecrkit._internal.counting import counted
@@ -20,88 +19,18 @@ from ecrkit.images.inventory import Inventory
 from ecrkit.records import Repository
 from ecrkit.snapshot import files, lines
 from ecrkit.snapshot.contents import Gap, NotRead, Part, RepositorySnapshot, not_read
-from ecrkit.snapshot.files import Begun, Body, Closing, Ended, Limits, Line, LineReader, OpenFile
+from ecrkit.snapshot.held import Held, Packed, Reading, head_of
 from ecrkit.snapshot.lines import Asked, Head, Header
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OnGap", "Snapshot", "load"]
+__all__ = ["OnGap", "Snapshot"]
 
 OnGap = Literal["raise", "skip"]
 """What a query over all repositories does with one whose data was not read."""
 
-_ALL: Final = 2**63
 _SUFFIX: Final = "take the snapshot again, or pass gaps='skip' and say which are left out (`snapshot.gaps`)"
-
-
-class Held(Protocol):
-    """One repository of a snapshot, wherever it lies."""
-
-    @property
-    def head(self) -> Head:
-        """What is known without reading images."""
-        ...
-
-    def entry(self) -> RepositorySnapshot:
-        """Return the repository."""
-        ...
-
-    def packed(self) -> bytes:
-        """Return its gzip member."""
-        ...
-
-
-@attrs.frozen
-class Packed:
-    """A repository as its gzip member in memory."""
-
-    head: Head
-    data: bytes
-    source: str = "the snapshot"
-    first: int = 1
-
-    def entry(self) -> RepositorySnapshot:
-        """Return the repository."""
-        return files.unpack(self.data, self.head, self.source, self.first, _ALL)
-
-    def packed(self) -> bytes:
-        """Return its gzip member."""
-        return self.data
-
-
-@attrs.frozen(kw_only=True)
-class Stored:
-    """A repository in gzip members of a file, which begin with it; `own` when nothing else stands in them."""
-
-    head: Head
-    file: OpenFile
-    offset: int
-    length: int
-    first: int
-    count: int
-    own: bool
-
-    def entry(self) -> RepositorySnapshot:
-        """Return the repository."""
-        data = self.file.read(self.offset, self.length)
-        return files.unpack(data, self.head, self.file.path, self.first, self.count)
-
-    def packed(self) -> bytes:
-        """Return its gzip member."""
-        if not self.own:
-            return files.pack(lines.repository_lines(self.entry()))
-        return self.file.read(self.offset, self.length)
-
-
-@attrs.frozen
-class _Reading:
-    """Reads a repository's inventory when it is called, also in another process."""
-
-    held: Held
-
-    def __call__(self) -> Inventory:
-        return self.held.entry().inventory
 
 
 class Snapshot(Mapping[str, RepositorySnapshot]):
@@ -333,7 +262,7 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
             ...     {name: read and len(read()) for name, read in registry.snapshot().sources().items()}
             {'team/app': 0}
         """
-        return {name: _Reading(item) if "images" in item.head.read else None for name, item in self._held.items()}
+        return {name: Reading(item) if "images" in item.head.read else None for name, item in self._held.items()}
 
     def require(self, part: Part, *, gaps: OnGap = "raise") -> None:
         """Raise when a part of any repository was not read, unless `gaps` is "skip".
@@ -480,119 +409,3 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
 
 def _has(head: Head, part: Part, text: str | None) -> bool | None:
     return text is not None if part in head.read else None
-
-
-def head_of(entry: RepositorySnapshot) -> Head:
-    """Return what is kept ready of a repository."""
-    images, manifests = entry.kept
-    return Head(
-        repository=entry.repository,
-        read_at=entry.read_at,
-        tags=entry.tags if "tags" in entry.read else {},
-        lifecycle_policy=entry.lifecycle_policy if "lifecycle_policy" in entry.read else None,
-        repository_policy=entry.repository_policy if "repository_policy" in entry.read else None,
-        read=entry.read,
-        gaps=entry.gaps,
-        unread=entry.unread,
-        images=len(images),
-        manifests=len(manifests),
-    )
-
-
-def load(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Snapshot:
-    """Return a saved snapshot. The file is walked once; repositories are read from it when they are asked for.
-
-    It stays open, so that replacing or deleting it does no harm. A file that was unpacked, or packed again by another
-    tool, is kept packed in memory instead. Structure, lengths and the end are checked now, the content of images when
-    it is read; `read_repositories` checks everything.
-
-    Raises:
-        InvalidInput: the file is cut off, damaged or no snapshot; path, line and remedy are named.
-        OSError: it cannot be opened.
-    """
-    snapshot, _, _ = read_file(Path(path), limits or Limits())
-    if snapshot is None:
-        raise InvalidInput.single("not a snapshot that can be read", str(path), "its end is missing")
-    return snapshot
-
-
-def read_file(
-    path: Path, limits: Limits, *, open_end: bool = False
-) -> tuple[Snapshot | None, list[Held], Header | None]:
-    """Return the snapshot of a file, its repositories and its header; with an open end the snapshot may be None."""
-    file = OpenFile(path)
-    with path.open("rb") as source:
-        reader = LineReader(source, path, limits)
-        gathering = _Gathering(reader, file)
-        for step in files.walk(reader, open_end=open_end):
-            gathering.take(step)
-        held = gathering.done()
-    if gathering.closing is None or gathering.header is None:
-        return None, held, gathering.header
-    closing = gathering.closing
-    found = Snapshot(
-        gathering.header, held, settings=closing.settings, gaps=closing.gaps, finished_at=closing.finished_at
-    )
-    return found, held, gathering.header
-
-
-class _Gathering:
-    """Takes the steps of a file and keeps where each repository lies."""
-
-    def __init__(self, reader: LineReader, file: OpenFile) -> None:
-        self._reader, self._file = reader, file
-        self._make: list[Callable[[], Held | None]] = []
-        self._lines: list[bytes] | None = None
-        self._begun: Begun | None = None
-        self.header: Header | None = None
-        self.closing: Closing | None = None
-
-    def take(self, step: files.Step) -> None:
-        """Take one step."""
-        if isinstance(step, Header):
-            self.header = step
-        elif isinstance(step, Begun):
-            self._begin(step)
-        elif isinstance(step, Closing):
-            self.closing = step
-        elif isinstance(step, (Body, Ended)):
-            assert self._begun is not None
-            if self._lines is not None:
-                self._lines.append(step.line.data)
-            if isinstance(step, Ended):
-                self._end(step, self._begun)
-
-    def _begin(self, step: Begun) -> None:
-        self._begun = step
-        # Only what begins a member of its own can be read alone; whatever was packed again is kept in memory.
-        self._lines = None if step.line.first and step.line.began > 0 else [step.line.data]
-
-    def _end(self, step: Ended, begun: Begun) -> None:
-        head, first = step.head, begun.line.number
-        if self._lines is not None:
-            data = files.pack(line + b"\n" for line in self._lines)
-            held = Packed(head, data, str(self._file.path), first)
-            self._make.append(lambda: held)
-        else:
-            self._make.append(lambda: self._stored(head, begun.line, step.line))
-        self._lines = None
-
-    def _stored(self, head: Head, first: Line, last: Line) -> Held | None:
-        reader = self._reader
-        if last.ended >= len(reader.spans):
-            return None  # cut off within its last bytes
-        begin, end = reader.spans[first.began][0], reader.spans[last.ended][1]
-        count = last.number - first.number + 1
-        return Stored(
-            head=head,
-            file=self._file,
-            offset=begin,
-            length=end - begin,
-            first=first.number,
-            count=count,
-            own=count == sum(reader.counts[member] for member in range(first.began, last.ended + 1)),
-        )
-
-    def done(self) -> list[Held]:
-        """Return the whole repositories."""
-        return [held for make in self._make if (held := make()) is not None]
