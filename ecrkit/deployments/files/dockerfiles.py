@@ -113,8 +113,8 @@ def dockerfile_places(text: str) -> Iterator[Place | Refused]:
 
 
 def _taken(text: str, at: int, name: str, stages: set[str], word: str) -> Iterator[Place | Refused]:
-    # A number is a stage; what is neither a stage nor written with '/', ':' or '.' may be a named build context.
-    if name.isdigit() or name.lower() in stages or not re.search(r"[/:@.$]", name):
+    # What is neither a stage, by name or number, nor written with '/', ':' or '.' may be a named build context.
+    if name.lower() in stages or not re.search(r"[/:@.$]", name):
         return
     yield _place(text, at, name, {}, f"{word} --from")
 
