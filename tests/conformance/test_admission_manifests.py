@@ -7,6 +7,7 @@ import copy
 import pytest
 
 from ecrkit.admission import manifests as m
+from ecrkit.admission.__main__ import main
 from ecrkit.admission.manifests import ServerAddress
 from tests.support.admission_schemas import problems_of
 from tests.support.certificates import Authority
@@ -99,3 +100,27 @@ class TestDocumentedSchemas:
         document = next(d for d in ours(server) if d["kind"] == kind)
         change(document["spec"])
         assert problems_of(document)
+
+
+class TestTheCommand:
+    """The container's command is one that the program takes, with the files where the volumes put them."""
+
+    def test_the_program_takes_the_arguments(self, tmp_path, capsys):
+        authority = Authority()
+        text = '[[profiles]]\nname = "all"\nexemptions = ["ex.toml"]\ngate = {limits = {CRITICAL = 0}}\n'
+        made = m.server(IMAGE, text, files={"ex.toml": "version = 1\n"}, client_ca_secret="gatekeeper-ca")
+        pod = made.of("Deployment")["spec"]["template"]["spec"]
+        container = pod["containers"][0]
+        assert container["command"] == ["python", "-m", "ecrkit.admission"]
+        folders = {v["name"]: tmp_path / v["mountPath"].lstrip("/") for v in container["volumeMounts"]}
+        assert set(folders) == {v["name"] for v in pod["volumes"]}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        for name, content in made.of("ConfigMap")["data"].items():
+            (folders["config"] / name).write_text(content)
+        certificate, key = authority.write(folders["tls"], "tls", "ecrkit-admission.ecrkit-system.svc")
+        assert (certificate.name, key.name) == ("tls.crt", "tls.key")
+        authority.write_ca(folders["client-ca"])
+        arguments = [str(tmp_path / a.lstrip("/")) if a.startswith("/") else a for a in container["args"]]
+        assert main([*arguments, "--check"]) == 0, capsys.readouterr().err
+        assert "1 profiles" in capsys.readouterr().out

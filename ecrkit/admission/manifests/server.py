@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ecrkit.admission.manifests.deployment import deployment
 from ecrkit.admission.manifests.documents import Manifests
@@ -26,6 +26,7 @@ def server(
     image: str,
     config_text: str,
     *,
+    files: Mapping[str, str] | None = None,
     namespace: str = NAMESPACE,
     role: str | None = None,
     pod_identity_cluster: str | None = None,
@@ -38,8 +39,8 @@ def server(
 ) -> Manifests:
     """Return Namespace, ServiceAccount, ConfigMap, Service, Deployment and PodDisruptionBudget of the server.
 
-    With `issuer` (of cert-manager) a Certificate makes the TLS secret; without one, make the secret yourself. The
-    builders of the single objects take more arguments.
+    `files` are those that the configuration names. With `issuer` (of cert-manager) a Certificate makes the TLS secret;
+    without one, make the secret yourself. The builders of the single objects take more arguments.
 
     Raises:
         InvalidInput: an argument is invalid; the problems of all objects are named together.
@@ -49,7 +50,7 @@ def server(
     builders: tuple[Callable[[], Manifests], ...] = (
         lambda: namespace_object(namespace),
         lambda: service_account(namespace=namespace, role=role, pod_identity_cluster=pod_identity_cluster),
-        lambda: config_map(config_text, namespace=namespace),
+        lambda: config_map(config_text, files=files, namespace=namespace),
         lambda: (
             Manifests([], notes=[f"Make the secret {tls_secret} with tls.crt and tls.key for {NAME}.{namespace}.svc."])
             if issuer is None
@@ -60,7 +61,7 @@ def server(
             image,
             namespace=namespace,
             replicas=replicas,
-            config_text=config_text,
+            config_text="\0".join((config_text, *(f"{n}\0{t}" for n, t in sorted((files or {}).items())))),
             tls_secret=tls_secret,
             client_ca_secret=client_ca_secret,
             region=region,

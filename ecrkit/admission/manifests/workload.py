@@ -8,6 +8,7 @@ Identity"; cert-manager documentation, "Certificate".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from ecrkit.access import export
@@ -37,6 +38,7 @@ NAMESPACE: Final = "ecrkit-system"
 CERTIFICATES: Final = "ecrkit-admission-tls"
 """The secret with tls.crt and tls.key."""
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}")
+_FILE: Final = re.compile(r"[A-Za-z0-9_-][-A-Za-z0-9._]{0,252}")
 _SOMETHING: Final = re.compile(r".*\S.*", re.DOTALL)
 _LARGEST: Final = 1024 * 1024
 CONFIG_FILE: Final = "gate.toml"
@@ -109,21 +111,31 @@ def service_account(
     return Manifests([made], notes=notes)
 
 
-def config_map(text: str, *, name: str = NAME, namespace: str = NAMESPACE) -> Manifests:
-    """Return the ConfigMap with the configuration file of the server, as `gate.toml`.
+def config_map(
+    text: str, *, files: Mapping[str, str] | None = None, name: str = NAME, namespace: str = NAMESPACE
+) -> Manifests:
+    """Return the ConfigMap with the configuration of the server as `gate.toml`, and the files it names beside it.
+
+    `files` maps their names to their texts: exemptions and VEX statements of profiles. The server reads all of them
+    when it starts.
 
     Raises:
-        InvalidInput: a name is invalid, or the text is empty or larger than 1 MiB.
+        InvalidInput: a name is invalid, the text is empty, or all of it is larger than 1 MiB.
     """
     problems = label_problems(name=name, namespace=namespace)
     if not fits(_SOMETHING, text):
         problems.append(Problem("$.text", "must be the text of the configuration file"))
-    elif len(text.encode()) > _LARGEST:
-        problems.append(Problem("$.text", "is larger than the 1 MiB that a ConfigMap may hold"))
+    beside = dict(files or {})
+    problems += [
+        Problem(f"$.files[{key!r:.80}]", "must be a file name of letters, digits, `-`, `_` and `.`, not gate.toml")
+        for key in beside
+        if not fits(_FILE, key) or key == CONFIG_FILE
+    ]
+    if sum(len(str(part).encode()) for part in (text, *beside.values())) > _LARGEST:
+        problems.append(Problem("$.text", "is larger than the 1 MiB that a ConfigMap may hold, with its files"))
     refuse("no ConfigMap", problems)
-    return Manifests([
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name, namespace), "data": {CONFIG_FILE: text}}
-    ])  # fmt: skip
+    data = {CONFIG_FILE: text, **beside}
+    return Manifests([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name, namespace), "data": data}])
 
 
 def disruption_budget(*, name: str = NAME, namespace: str = NAMESPACE, min_available: int = 1) -> Manifests:

@@ -323,6 +323,16 @@ class TestServer:
         with pytest.raises(InvalidInput, match="give the server a namespace of its own"):
             m.server(IMAGE, "x = 1", namespace="kube-system")
 
+    def test_the_files_that_the_configuration_names_lie_beside_it(self):
+        made = m.server(IMAGE, "x = 1", role=ROLE, files={"exemptions.toml": "[[exemptions]]"})
+        assert made.of("ConfigMap")["data"] == {"gate.toml": "x = 1", "exemptions.toml": "[[exemptions]]"}
+        other = m.server(IMAGE, "x = 1", role=ROLE, files={"exemptions.toml": "# none"})
+        notes = [d.of("Deployment")["spec"]["template"]["metadata"]["annotations"] for d in (made, other)]
+        assert notes[0] != notes[1]
+        with pytest.raises(InvalidInput) as caught:
+            m.config_map("x", files={"../a": "", "gate.toml": "", "..": "", "ok.toml": ""})
+        assert len(caught.value.problems) == 3
+
     def test_odd_documents(self):
         with pytest.raises(InvalidInput, match="larger than the 1 MiB"):
             m.config_map("x" * (1024 * 1024 + 1))

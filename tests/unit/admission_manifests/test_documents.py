@@ -27,7 +27,7 @@ VALUES = st.recursive(
 class TestYamlText:
     """The text means the document, whatever a YAML parser would take a bare word for."""
 
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4))
     @example({"a": [["b", [{"c": "x\ny\n"}]], {}, []], "on": "no"})
     def test_a_parser_reads_the_document_again(self, document):
