@@ -55,7 +55,13 @@ class TestRemoving:
         cold = {"imageStatus": "ARCHIVED"}
         two = held(entry(A, **cold, lastArchivedAt=days(60)), entry(B, **cold, lastArchivedAt=days(30)))
         found = savings(two, prices=US, now=NOW, removed=[A.digest, B.digest])
+        assert found == savings(two, prices=US, now=NOW, removed=[B.digest, A.digest])
         assert found.once.exact == usd("0.20") + usd("2.60")  # 2 GB one month, 13 GB two
+
+    def test_archived_bytes_come_off_the_top_of_the_tiers(self) -> None:
+        one = held(entry(C, imageStatus="ARCHIVED", lastArchivedAt=days(100)))
+        found = savings(one, prices=US, now=NOW, removed=[C.digest], already_archived=150 * TB + 2 * GIB)
+        assert found.per_month.exact == usd("0.14") + usd("0.30")
 
     def test_removed_active_and_archived_share_a_layer(self) -> None:
         mixed = held(entry(A), entry(B, imageStatus="ARCHIVED", lastArchivedAt=days(100)))

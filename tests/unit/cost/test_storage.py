@@ -131,6 +131,12 @@ class TestRules:
         report = storage(inventory("r", [a, b], [entry(a, imageSizeInBytes=40), entry(b, imageSizeInBytes=40)]))
         assert (report.bytes.exact, report.naive) == (50, 80)
 
+    @pytest.mark.parametrize("sizes", [(10, 12), (12, 10)])
+    def test_repositories_that_disagree_about_a_layer(self, sizes: tuple[int, int]) -> None:
+        pair = [made("a", ("x", size)) for size in sizes]
+        report = storage([inventory(f"r{n}", [m], [entry(m)]) for n, m in enumerate(pair)])
+        assert (report.bytes.low, report.bytes.high) == (10 + 10, 20 + 22)
+
     def test_gaps_have_no_bound(self) -> None:
         a = made("a", ("x", 10))
         report = storage({"r1": inventory("r1", [a], [entry(a)]), "r2": None})

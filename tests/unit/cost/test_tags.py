@@ -115,6 +115,10 @@ class TestApply:
         with pytest.raises(PlanOutdated, match="cannot be read"):
             registry.cost.apply_tags(plan)
 
+    def test_a_key_that_is_wanted_is_not_removed(self, registry) -> None:
+        plan = registry.cost.plan_tags({"pay/api": {"Team": "web"}}, remove=["Team", "Owner"])
+        assert (plan.changes[0].put, plan.changes[0].remove) == ({"Team": "web"}, ())
+
     def test_unknown_repositories(self, registry) -> None:
         with pytest.raises(NotFound):
             registry.cost.plan_tags({"nowhere": {"a": "b"}})
