@@ -51,6 +51,8 @@ $(RUNTIME): pyproject.toml requirements/dev.txt | $(MADE)
 $(DEV): pyproject.toml requirements/dev.txt | $(MADE)
 	@echo "$(VENV): installing ecrkit and the tools of its suite (a minute or two)"
 	@$(PIP) install --requirement requirements/dev.txt
+# OPA itself. It declares a newer Python than it needs, so it cannot stand in the requirements.
+	@$(PIP) install --no-deps --ignore-requires-python opa-golib-python-bindings==0.4.4
 	@$(PIP) install --no-deps --editable .
 	@touch $(RUNTIME) $@
 
