@@ -22,7 +22,6 @@ from ecrkit.errors import AwsCallFailed, Denied, NotFound, Unavailable
 __all__ = ["Fetch", "checked", "fetch_over_http", "without_first"]
 
 
-
 class Fetch(Protocol):
     """Gives the bytes behind a URL from `start` on, chunk by chunk."""
 

@@ -52,7 +52,7 @@ class Template:
     about: str
     policy: LifecyclePolicy
     expectations: tuple[Expectation, ...] = attrs.field(converter=_tuple)
-    _example: Callable[[dt.datetime], Inventory]
+    _example: Callable[[dt.datetime], Inventory] = attrs.field(alias="example")
 
     def example(self, now: dt.datetime) -> Inventory:
         """Return the made-up repository as it is at `now`: years of pushes, as if no policy had ever run."""

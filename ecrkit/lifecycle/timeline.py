@@ -19,9 +19,10 @@ from ecrkit.errors import InvalidInput
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.storage import ByteRange, stored_bytes
 from ecrkit.lifecycle.policy import LifecyclePolicy
+from ecrkit.lifecycle.rules import CountType
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import clock_of, cutoff, simulate
-from ecrkit.records import Image
+from ecrkit.records import Image, StorageClass
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -264,7 +265,11 @@ def _next_due(policy: LifecyclePolicy, inventory: Inventory, at: dt.datetime) ->
 
     A limit of a rule that does not select the image is looked at too: a run too many changes nothing.
     """
-    limits = {(r.count_type, r.storage_class, r.count_number) for r in policy if r.count_type != "imageCountMoreThan"}
+    limits: set[tuple[CountType, StorageClass, int]] = {
+        (rule.count_type, rule.storage_class, rule.count_number)
+        for rule in policy
+        if rule.count_type != "imageCountMoreThan"
+    }
     earliest: dt.datetime | None = None
     for kind, storage_class, days in limits:
         # An image is older than the limit only after it, so one that reaches it right now is due still.

@@ -84,7 +84,10 @@ class TestDependencies:
         assert "://" not in text and "--" not in text
 
     def test_the_compiled_requirements_cover_every_declared_package(self) -> None:
-        pinned = {line.partition("==")[0].replace(".", "-") for line in (ROOT / "requirements" / "dev.txt").read_text().split("\n")}
+        pinned = {
+            line.partition("==")[0].replace(".", "-")
+            for line in (ROOT / "requirements" / "dev.txt").read_text().split("\n")
+        }
         groups = [*PROJECT["project"]["optional-dependencies"].values(), *PROJECT["dependency-groups"].values()]
         declared = names_of([r for g in groups for r in g] + PROJECT["project"]["dependencies"])
         assert {d.lower().replace(".", "-") for d in declared} - pinned == set()

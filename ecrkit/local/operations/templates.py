@@ -84,7 +84,7 @@ def update_repository_creation_template(
 ) -> dict[str, Any]:
     """Replaces the members given; repositories that a template made before stay as they are."""
     before = _found(registry, params["prefix"])
-    given = {name: copy.deepcopy(params[name]) for name in _MEMBERS if name in params}
+    given: dict[str, Any] = {name: copy.deepcopy(params[name]) for name in _MEMBERS if name in params}
     template: dict[str, Any] = {**before, **given}
     if "imageTagMutability" in given and "imageTagMutabilityExclusionFilters" not in given:
         template.pop("imageTagMutabilityExclusionFilters", None)
