@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -16,6 +17,7 @@ from ecrkit.metrics import MetricPoint
 from ecrkit.records import Image, LifecyclePolicyText, LifecyclePreview, Progress, RawManifest, Repository, StorageClass
 
 __all__ = [
+    "Amount",
     "Clock",
     "FanOut",
     "FindingSource",
@@ -33,6 +35,7 @@ __all__ = [
     "ResourceTagStore",
     "ScanningConfigurationStore",
     "StorageClassStore",
+    "StoragePrices",
     "TagSource",
 ]
 
@@ -122,6 +125,39 @@ class ManifestSource(Protocol):
 
     def manifests(self, repository: str, digests: Iterable[str]) -> Mapping[str, RawManifest]:
         """Return the manifests by digest. A digest that could not be read is absent from the answer."""
+        ...
+
+
+class Amount(Protocol):
+    """Some money."""
+
+    @property
+    def amount(self) -> Decimal:
+        """How much."""
+        ...
+
+    @property
+    def currency(self) -> str:
+        """Of what, such as USD."""
+        ...
+
+
+class StoragePrices(Protocol):
+    """What storage costs in a Region; `ecrkit.cost.PriceTable` is one.
+
+    `already` is what the account stores besides, which fills the lower tiers.
+    """
+
+    def standard_month(self, count: int, *, already: int = 0) -> Amount:
+        """Return what a month of so many bytes costs in the standard class."""
+        ...
+
+    def archive_month(self, count: int, *, already: int = 0) -> Amount:
+        """Return what a month of so many bytes costs in the archive."""
+        ...
+
+    def retrieve(self, count: int) -> Amount:
+        """Return what getting so many archived bytes back costs."""
         ...
 
 

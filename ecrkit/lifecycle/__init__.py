@@ -2,7 +2,7 @@
 
 from ecrkit.lifecycle import expect, templates
 from ecrkit.lifecycle.aftermath import Aftermath, Removal, Stuck, aftermath
-from ecrkit.lifecycle.archive import ArchiveOption, ArchiveStrategy, StoragePrices, archive_strategy
+from ecrkit.lifecycle.archive import ArchiveOption, ArchiveStrategy, archive_strategy
 from ecrkit.lifecycle.builder import (
     Part,
     archive_unpulled,
@@ -83,7 +83,6 @@ __all__ = [
     "RuleReason",
     "Run",
     "Shield",
-    "StoragePrices",
     "Stuck",
     "Timeline",
     "aftermath",

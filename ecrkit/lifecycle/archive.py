@@ -22,55 +22,13 @@ from ecrkit.errors import InvalidInput, Problem
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.storage import ByteRange, freed_by, stored_bytes
 from ecrkit.lifecycle.simulate import clock_of, cutoff
+from ecrkit.ports import StoragePrices
 
-__all__ = ["ArchiveOption", "ArchiveStrategy", "StoragePrices", "archive_strategy"]
+__all__ = ["ArchiveOption", "ArchiveStrategy", "archive_strategy"]
 
 MINIMUM_DAYS: Final = 90
 """An image in the archive is charged for at least so long (ECR user guide, archiving images)."""
 _MONTH: Final = Decimal(30)
-
-
-@attrs.frozen(kw_only=True)
-class StoragePrices(Record):
-    """What a GB costs in a month, in one currency. There are no defaults: prices differ by Region.
-
-    `archive_tiers` are pairs of how many GB a tier reaches to (None for the last) and its price. `already_archived` is
-    how much the account archives elsewhere, since the tiers are the account's: that says in which one this begins.
-    `bytes_per_gb` is 2**30 unless the bill says otherwise; no page of ECR says which it is.
-    """
-
-    standard: Decimal
-    archive_tiers: tuple[tuple[int | None, Decimal], ...]
-    retrieval: Decimal
-    currency: str = "USD"
-    already_archived: int = 0
-    bytes_per_gb: int = 2**30
-
-    def __attrs_post_init__(self) -> None:
-        ends = [end for end, _ in self.archive_tiers]
-        reached = [end for end in ends[:-1] if end is not None]
-        if not ends or ends[-1] is not None or len(reached) != len(ends) - 1 or reached != sorted(set(reached)):
-            message = "must be pairs of a growing number of GB and a price, the last with None for the GB"
-            raise InvalidInput.single("no prices", "archive_tiers", message)
-
-    def standard_cost(self, count: int) -> Decimal:
-        """Return what so many bytes cost in a month in the standard class."""
-        return self.standard * count / self.bytes_per_gb
-
-    def archive_cost(self, count: int) -> Decimal:
-        """Return what so many more bytes cost in a month in the archive class, tier by tier."""
-        return self._up_to(self.already_archived + count) - self._up_to(self.already_archived)
-
-    def _up_to(self, count: int) -> Decimal:
-        left, cost, below = Decimal(count) / self.bytes_per_gb, Decimal(0), Decimal(0)
-        for end, price in self.archive_tiers:
-            within = left if end is None else min(left, Decimal(end) - below)
-            cost += within * price
-            left -= within
-            if end is None or left <= 0:
-                break
-            below = Decimal(end)
-        return cost
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +61,7 @@ class ArchiveStrategy:
 
     repository: str
     now: dt.datetime
-    prices: StoragePrices
+    currency: str
     options: tuple[ArchiveOption, ...]
 
     @property
@@ -116,7 +74,7 @@ class ArchiveStrategy:
         """Return the strategy as a JSON-ready mapping."""
         return {
             "repository": self.repository,
-            "prices": self.prices.to_dict(),
+            "currency": self.currency,
             "options": [option.to_dict() | {"saved": str(option.saved)} for option in self.options],
         }
 
@@ -138,7 +96,7 @@ class ArchiveStrategy:
         best = self.best
         told = "archiving saves nothing"
         if best is not None:
-            told = f"archiving after {best.days} days saves {best.saved:.2f} {self.prices.currency} a month"
+            told = f"archiving after {best.days} days saves {best.saved:.2f} {self.currency} a month"
         return f"<ArchiveStrategy of {self.repository or 'repository'}: {told}>"
 
 
@@ -152,6 +110,7 @@ def archive_strategy(
     now: dt.datetime,
     days: Sequence[int] = (30, 60, 90, 180, 365),
     retrieved_share: Decimal | None = None,
+    already_archived: int = 0,
 ) -> ArchiveStrategy:
     """Return what archiving the images that were not pulled for so many days costs and saves, beside keeping them.
 
@@ -160,21 +119,22 @@ def archive_strategy(
 
     Args:
         inventory: the images of one repository; bytes are exact when it has every manifest.
-        prices: of the Region.
+        prices: of the Region, such as `ecrkit.cost.prices_for("us-east-1")`.
         now: the instant to count from.
         days: the limits to try.
         retrieved_share: how much of what is archived is got back in a month, from 0 to 1. By default the share of all
             images beyond the limit by push that were pulled within the last 30 days: those that somebody still wants.
+        already_archived: bytes that the account has in the archive besides, which fill the lower tiers.
 
     Raises:
-        InvalidInput: a limit is below 1, or the share is out of range.
+        InvalidInput: a limit is below 1, the share is out of range, or the prices lack one that is needed.
 
     Example:
-        >>> prices = StoragePrices(standard=Decimal("0.10"), retrieval=Decimal("0.03"),
-        ...                        archive_tiers=((153_600, Decimal("0.10")), (None, Decimal("0.07"))))
+        >>> from ecrkit.cost import prices_for
         >>> from ecrkit.records import Image
-        >>> images = [Image(digest="sha256:" + "a" * 64, pushed_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), size=2**30)]
-        >>> archive_strategy(Inventory(images), prices, now=dt.datetime(2026, 6, 1, tzinfo=dt.UTC), days=[90])
+        >>> now = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+        >>> images = [Image(digest="sha256:" + "a" * 64, pushed_at=now - dt.timedelta(days=150), size=2**30)]
+        >>> archive_strategy(Inventory(images), prices_for("us-east-1"), now=now, days=[90])
         <ArchiveStrategy of repository: archiving saves nothing>
     """
     now = require_aware(now, "now")
@@ -185,14 +145,22 @@ def archive_strategy(
         raise InvalidInput("no archive strategy", problems)
     exact = stored_bytes(inventory).exact is not None
     options = tuple(
-        _option(inventory, prices, now=now, days=limit, share=retrieved_share, exact=exact)
+        _option(inventory, prices, now=now, days=limit, share=retrieved_share, already=already_archived, exact=exact)
         for limit in sorted(set(days))
     )
-    return ArchiveStrategy(repository=inventory.repository, now=now, prices=prices, options=options)
+    currency = prices.standard_month(0).currency
+    return ArchiveStrategy(repository=inventory.repository, now=now, currency=currency, options=options)
 
 
 def _option(
-    inventory: Inventory, prices: StoragePrices, *, now: dt.datetime, days: int, share: Decimal | None, exact: bool
+    inventory: Inventory,
+    prices: StoragePrices,
+    *,
+    now: dt.datetime,
+    days: int,
+    share: Decimal | None,
+    already: int,
+    exact: bool,
 ) -> ArchiveOption:
     edge = cutoff(now, days)
     active = [image for image in inventory if image.status == "ACTIVE"]
@@ -205,8 +173,9 @@ def _option(
         month = now - dt.timedelta(days=30)
         wanted = sum(1 for i in pushed if i.last_pulled_at is not None and i.last_pulled_at >= month)
         share = Decimal(wanted) / len(pushed) if pushed else Decimal(0)
-    kept, archived = prices.standard_cost(count), prices.archive_cost(count)
-    retrieved = prices.retrieval * count / prices.bytes_per_gb * share
+    kept = prices.standard_month(count).amount
+    archived = prices.archive_month(count, already=already).amount
+    retrieved = prices.retrieve(count).amount * share
     return ArchiveOption(
         days=days, images=len(going), bytes=own, kept=kept, archived=archived, retrieved=retrieved,
         least=archived * MINIMUM_DAYS / _MONTH,

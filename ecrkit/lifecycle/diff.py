@@ -17,10 +17,10 @@ from ecrkit._internal.jsonio import Record
 from ecrkit._internal.tables import frame, html_table, text_table
 from ecrkit.images.inventory import Inventory
 from ecrkit.images.storage import ByteRange
-from ecrkit.lifecycle.archive import StoragePrices
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import simulate
+from ecrkit.ports import StoragePrices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +109,8 @@ class PolicyDiff:
         What is freed stays free, so the saving is that of every month to come. None is a side that nothing bounds.
         """
         before, after = self.freed_before, self.freed_after
-        least = None if before.high is None else prices.standard_cost(after.low - before.high)
-        most = None if after.high is None else prices.standard_cost(after.high - before.low)
+        least = None if before.high is None else _money(after.low - before.high, prices)
+        most = None if after.high is None else _money(after.high - before.low, prices)
         return least, most
 
     def to_columns(self) -> dict[str, list[Any]]:
@@ -158,6 +158,11 @@ class PolicyDiff:
         told = ", ".join(f"{n} {a} -> {b}" for (a, b), n in sorted(self.counts.items())) or "none"
         name = self.inventory.repository or "repository"
         return f"<PolicyDiff of {name}: {counted(len(self.changes), 'change')} ({told})>"
+
+
+def _money(count: int, prices: StoragePrices) -> Decimal:
+    amount = prices.standard_month(abs(count)).amount
+    return amount if count >= 0 else -amount
 
 
 def _freed(run: Run | None) -> ByteRange:

@@ -17,10 +17,10 @@ from ecrkit._internal.tables import frame, html_table, size, text_table
 from ecrkit._internal.times import iso, require_aware
 from ecrkit.errors import InvalidInput
 from ecrkit.images.inventory import Inventory
-from ecrkit.lifecycle.archive import StoragePrices
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.lifecycle.pushes import WEEK, Backtest, PushModel, fit_pushes, quantile, renewed
 from ecrkit.lifecycle.simulate import simulate
+from ecrkit.ports import StoragePrices
 from ecrkit.records import Image
 
 if TYPE_CHECKING:
@@ -122,10 +122,13 @@ class Forecast:
             if week.bytes is None:
                 message = "are not known: read every manifest, for example with inventory(manifests='all')"
                 raise InvalidInput.single("no cost", "bytes", message)
-            low, expected, high = (
-                prices.standard_cost(round(part)) for part in (week.bytes.low, week.bytes.expected, week.bytes.high)
+            parts = (week.bytes.low, week.bytes.expected, week.bytes.high)
+            low, expected, high = (prices.standard_month(round(part)) for part in parts)
+            found.append(
+                MonthlyCost(
+                    at=week.at, low=low.amount, expected=expected.amount, high=high.amount, currency=low.currency
+                )
             )
-            found.append(MonthlyCost(at=week.at, low=low, expected=expected, high=high, currency=prices.currency))
         return tuple(found)
 
     def to_columns(self) -> dict[str, list[Any]]:

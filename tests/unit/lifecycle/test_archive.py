@@ -6,13 +6,12 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from ecrkit.cost import PriceTable, Tier
 from ecrkit.deployments import InUse, Use, Workload
 from ecrkit.errors import InvalidInput
 from ecrkit.images import Inventory
-from ecrkit.lifecycle import RestorePlan, StoragePrices, archive_strategy, restore_plan
+from ecrkit.lifecycle import RestorePlan, archive_strategy, restore_plan
 from ecrkit.records import Image
 from tests.support.manifests import CONFIG, blob, image_document, raw
 
@@ -20,11 +19,10 @@ NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 GB, TB = 2**30, 2**40
 INDEX = "application/vnd.oci.image.index.v1+json"
 # us-east-1, as the public price list had it: no gain below 153,600 GB.
-PRICES = StoragePrices(
-    standard=Decimal("0.10"),
-    archive_tiers=((153_600, Decimal("0.10")), (None, Decimal("0.07"))),
-    retrieval=Decimal("0.03"),
-)
+PRICES = PriceTable(
+    region="us-east-1", currency="USD", as_of=dt.date(2026, 11, 1), source="test", standard=Decimal("0.10"),
+    archive=[Tier(153_600, "0.10"), Tier(None, "0.07")], retrieval=Decimal("0.03"),
+)  # fmt: skip
 
 
 def digest(n):
@@ -33,55 +31,6 @@ def digest(n):
 
 def image(n, *tags, days=0.0, **more):
     return Image(digest=digest(n), tags=tags, pushed_at=NOW - dt.timedelta(days=days), **({"size": GB} | more))
-
-
-class TestPrices:
-    @pytest.mark.parametrize(
-        ("already", "count", "cost"),
-        [
-            (0, 100 * GB, "10.0"), (0, 150 * TB, "15360.0"), (0, 151 * TB, "15431.68"), (150 * TB, 1 * TB, "71.68"),
-            (150 * TB - GB, 2 * GB, "0.17"), (0, 0, "0"),
-        ],
-    )  # fmt: skip
-    def test_tiers(self, already, count, cost):
-        prices = StoragePrices(
-            standard=Decimal("0.10"),
-            archive_tiers=PRICES.archive_tiers,
-            retrieval=Decimal("0.03"),
-            already_archived=already,
-        )
-        assert prices.archive_cost(count) == Decimal(cost)
-
-    @given(st.integers(0, 10**16), st.integers(0, 10**16))
-    def test_parts_add_up(self, one, two):
-        later = StoragePrices(
-            standard=Decimal("0.10"),
-            archive_tiers=PRICES.archive_tiers,
-            retrieval=Decimal("0.03"),
-            already_archived=one,
-        )
-        assert abs(PRICES.archive_cost(one) + later.archive_cost(two) - PRICES.archive_cost(one + two)) < Decimal(
-            "1e-9"
-        )
-
-    def test_the_divisor_is_the_callers(self):
-        decimal = StoragePrices(
-            standard=Decimal(1), archive_tiers=((None, Decimal(1)),), retrieval=Decimal(0), bytes_per_gb=10**9
-        )
-        assert decimal.standard_cost(10**9) == 1
-
-    @pytest.mark.parametrize(
-        "tiers",
-        [
-            (),
-            ((5, Decimal(1)),),
-            ((5, Decimal(1)), (5, Decimal(1)), (None, Decimal(1))),
-            ((None, Decimal(1)), (None, Decimal(1))),
-        ],
-    )
-    def test_what_are_no_tiers(self, tiers):
-        with pytest.raises(InvalidInput, match="growing number of GB"):
-            StoragePrices(standard=Decimal(1), archive_tiers=tiers, retrieval=Decimal(1))
 
 
 def strategy(images, prices=PRICES, children=None, **more):
@@ -99,17 +48,17 @@ class TestStrategy:
         assert option.least == Decimal("1.5")  # three months, whatever happens
 
     def test_beyond_it_it_saves(self):
-        prices = StoragePrices(
-            standard=Decimal("0.10"),
-            archive_tiers=PRICES.archive_tiers,
-            retrieval=Decimal("0.03"),
-            already_archived=200 * TB,
-        )
-        found = strategy([image(n, days=100) for n in range(5)], prices, days=[30, 90, 180])
+        images = [image(n, days=100) for n in range(5)]
+        found = strategy(images, days=[30, 90, 180], already_archived=200 * TB)
         assert found.best.days == 30
         assert found.best.saved == Decimal("0.15")
         assert found.options[2].advice == "nothing is that old"
         assert "saves 0.15 USD a month" in repr(found)
+
+    def test_a_price_that_is_missing_is_told(self):
+        bare = PriceTable(region="x", currency="USD", as_of=dt.date(2026, 1, 1), source="s", standard=Decimal(1))
+        with pytest.raises(InvalidInput, match="archive"):
+            strategy([image(1, days=100)], bare)
 
     def test_what_is_still_pulled_costs_its_retrieval(self):
         old = [image(1, days=100), image(2, days=100, last_pulled_at=NOW - dt.timedelta(days=3))]

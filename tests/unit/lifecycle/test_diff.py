@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecrkit.cost import PriceTable
 from ecrkit.images import ByteRange, Inventory
 from ecrkit.lifecycle import (
     LifecyclePolicyError,
-    StoragePrices,
     archive_unpulled,
     build,
     diff,
@@ -115,8 +115,8 @@ def test_a_faulty_policy_is_refused():
 
 
 class TestMoney:
-    PRICES = StoragePrices(
-        standard=Decimal("0.10"), archive_tiers=((None, Decimal(1)),), retrieval=Decimal(0), bytes_per_gb=10
+    PRICES = PriceTable(
+        region="x", currency="USD", as_of=dt.date(2026, 1, 1), source="s", standard=Decimal("0.10"), gb=10
     )
 
     def test_exact_bytes_give_one_number(self):

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecrkit.cost import PriceTable
 from ecrkit.errors import InvalidInput
 from ecrkit.images import Inventory, stored_bytes
 from ecrkit.lifecycle import (
-    StoragePrices,
     archive_unpulled,
     build,
     delete_archived,
@@ -205,15 +205,15 @@ class TestRegularPushes:
         start = stored_bytes(inventory).exact
         assert [w.bytes.expected for w in found.weeks] == [start + 7 * 11, start + 14 * 11]
 
-        prices = StoragePrices(
-            standard=Decimal(1), archive_tiers=((None, Decimal(1)),), retrieval=Decimal(0), bytes_per_gb=1
+        prices = PriceTable(
+            region="x", currency="USD", as_of=dt.date(2026, 1, 1), source="s", standard=Decimal(1), gb=1
         )
         costs = found.monthly_cost(prices)
         assert [c.expected for c in costs] == [start + 7 * 11, start + 14 * 11]
         assert (costs[0].at, costs[0].currency) == (NOW + WEEK, "USD")
 
     def test_cost_needs_bytes(self):
-        prices = StoragePrices(standard=Decimal(1), archive_tiers=((None, Decimal(1)),), retrieval=Decimal(0))
+        prices = PriceTable(region="x", currency="USD", as_of=dt.date(2026, 1, 1), source="s", standard=Decimal(1))
         with pytest.raises(InvalidInput, match="are not known"):
             forecast(None, Inventory(daily(29)), now=NOW, days=7).monthly_cost(prices)
 
