@@ -339,7 +339,8 @@ def ecr_anomalies(
 ) -> tuple[Anomaly, ...]:
     """Return the anomalies that AWS puts down to ECR, by the service of their root causes.
 
-    An anomaly without any root cause is returned too, since nobody knows whose it is: its `causes` are empty.
+    An anomaly without any root cause, or with one that names no service, is returned too, since nobody knows whose it
+    is.
 
     Raises:
         InvalidInput: the time begins more than 90 days ago: AWS no longer has it, and no anomalies would look fine.
@@ -357,7 +358,7 @@ def ecr_anomalies(
         found
         for page in source.anomalies(start=start, end=end, monitor_arn=monitor_arn)
         for found in page
-        if not found.causes or any(cause.service == ECR_SERVICE for cause in found.causes)
+        if not found.causes or any(cause.service in (ECR_SERVICE, None) for cause in found.causes)
     )
 
 

@@ -84,8 +84,9 @@ class Bill(Record):
     `total` is None when the amount is not known: `unknown` then says why, for example that the tag asked for is no
     active cost allocation tag, which Cost Explorer answers with zero. `notes` say what was checked, and what to know
     about amounts that stand. `unseen_tags` are keys whose values Cost Explorer does not see: what they group stands as
-    untagged, and may be tagged. `paid_calls` were charged for this bill, at $0.01 each; 0 when it was known already.
-    `estimated` are the starts of the periods that may still change.
+    untagged, and may be tagged. `where` and `regions` are what it was narrowed to: tag keys with their values, Regions.
+    `paid_calls` were charged for this bill, at $0.01 each; 0 when it was known already. `estimated` are the starts of
+    the periods that may still change.
     """
 
     start: dt.date
@@ -98,6 +99,8 @@ class Bill(Record):
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unseen_tags: tuple[str, ...] = ()
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    regions: tuple[str, ...] = ()
     paid_calls: int = 0
 
     @property
@@ -115,6 +118,12 @@ class Bill(Record):
     def known(self) -> bool:
         """Whether the amounts can be relied on."""
         return not self.unknown and len(self.currencies) < 2
+
+    @property
+    def narrowed(self) -> str:
+        """What the bill was narrowed to, for people; empty when it holds all costs of ECR that may be seen."""
+        parts = [f"{key}={' or '.join(value or UNTAGGED for value in values)}" for key, values in self.where]
+        return " and ".join([*parts, *([f"in {', '.join(self.regions)}"] if self.regions else [])])
 
     @property
     def total(self) -> Decimal | None:
@@ -234,7 +243,8 @@ class Bill(Record):
         total = self.total
         amount = "not known" if total is None else f"{total:.2f} {self.currency}".strip()
         marked = f", {counted(len(self.estimated), 'period')} estimated" if self.estimated else ""
-        return f"ECR from {self.start} to {self.end} (excluded): {amount}{marked}"
+        only = f" ({self.narrowed})" if self.narrowed else ""
+        return f"ECR{only} from {self.start} to {self.end} (excluded): {amount}{marked}"
 
 
 # ---- reading GetCostAndUsage

@@ -219,6 +219,8 @@ class CostExplorer:
             unknown=tuple(unknown),
             notes=tuple(notes),
             unseen_tags=tuple(unseen),
+            where=question.where,
+            regions=question.regions,
             paid_calls=self._paid - before,
         )
 
@@ -337,14 +339,19 @@ def _question(
     wrong = checked_metric(metric)
     if wrong is not None:
         problems.append(wrong)
-    chosen = tuple((key, tuple(sorted(values))) for key, values in sorted(where.items()))
+    # One text alone would be taken for its letters, which match nothing: a zero, and paid for.
+    chosen = tuple((key, _once(values)) for key, values in sorted(where.items()))
     problems += [Problem(f"where[{key!r:.60}]", "names no value") for key, values in chosen if not values]
     if problems:
         raise InvalidInput("no question for Cost Explorer", problems)
     return _Question(
         start=start, end=end, granularity=granularity, metric=metric, keys=tuple(keys), where=chosen,
-        regions=tuple(sorted(set(regions))),
+        regions=_once(regions),
     )  # fmt: skip
+
+
+def _once(values: Iterable[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(sorted(set(values)))
 
 
 def _twice(keys: list[tuple[Literal["TAG", "DIMENSION"], str]], name: str) -> bool:

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -127,6 +128,7 @@ class TagHygiene(Record):
         return f"{self.repositories} repositories; with a value: {shares}"
 
 
+@lru_cache(maxsize=50_000)
 def _plain(text: str) -> str:
     return _PLAIN.sub("", text.casefold())
 
@@ -136,9 +138,24 @@ def _alike(one: str, other: str) -> bool:
     if a == b:
         return True
     # Two short words differ in one letter too often: dev and div, eu1 and eu2. Digits are names, not slips.
-    if min(len(a), len(b)) < 4 or re.sub(r"\D", "", a) != re.sub(r"\D", "", b):
+    if min(len(a), len(b)) < 4 or _digits(a) != _digits(b):
+        return False
+    # Most pairs differ in length or letters already, which is cheap to see; a whole registry has millions of pairs.
+    least = _ALIKE * (len(a) + len(b)) / 2
+    mine, theirs = len(_letters(a) - _letters(b)), len(_letters(b) - _letters(a))
+    if len(a) - mine < least or len(b) - theirs < least:
         return False
     return difflib.SequenceMatcher(None, a, b).ratio() >= _ALIKE
+
+
+@lru_cache(maxsize=50_000)
+def _letters(text: str) -> frozenset[str]:
+    return frozenset(text)
+
+
+@lru_cache(maxsize=50_000)
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
 
 
 def tag_hygiene(

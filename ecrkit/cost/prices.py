@@ -45,7 +45,13 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 def _amount(value: Decimal | int | str) -> Decimal:
     if isinstance(value, float):
         raise TypeError("a price is Decimal or text, not float")
-    return Decimal(value)
+    try:
+        found = Decimal(value)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite():
+        raise InvalidInput.single("no price", "amount", f"{value!r:.40} is no finite number; write it as '0.10'")
+    return found
 
 
 def _limit(value: Decimal | int | str | None) -> Decimal | None:
@@ -54,7 +60,11 @@ def _limit(value: Decimal | int | str | None) -> Decimal | None:
 
 @attrs.frozen
 class Tier(Record):
-    """A price for each GB up to `up_to` GB of the month, counted from nothing; None is without end."""
+    """A price for each GB up to `up_to` GB of the month, counted from nothing; None is without end.
+
+    Raises:
+        InvalidInput: a text is no number, or not a finite one.
+    """
 
     up_to: Decimal | None = attrs.field(converter=_limit)
     per_gb: Decimal = attrs.field(converter=_amount)

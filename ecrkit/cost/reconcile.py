@@ -123,6 +123,8 @@ def reconcile(
     if "USAGE_TYPE" not in bill.grouped_by:
         raise InvalidInput.single("no reconciliation", "bill", "is not grouped by usage type")
     unknown = [*bill.unknown]
+    if bill.where or (bill.regions and region not in bill.regions):
+        unknown.append(f"the bill holds only a part ({bill.narrowed}): ask for all costs of {region} to compare")
     lines = [line for line in bill.lines if not line.estimated and line.usage is not None]
     share = _months(bill)
     if not share:

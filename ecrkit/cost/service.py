@@ -20,7 +20,7 @@ from ecrkit.cost.storage import StorageReport, storage
 from ecrkit.cost.tag_plan import TagChange, TagPlan, TagsApplied, plan_tags
 from ecrkit.cost.waste import Convention, WasteReport, waste
 from ecrkit.deployments.in_use import InUse
-from ecrkit.errors import AwsCallFailed, InvalidInput, NotFound, PlanOutdated, Problem
+from ecrkit.errors import AwsCallFailed, CredentialsMissing, InvalidInput, NotFound, PlanOutdated, Problem
 from ecrkit.images.conventions import TagConventions
 from ecrkit.images.inventory import Inventory
 from ecrkit.ports import Clock, FanOut, ImageSource, ManifestSource, OnProgress, RepositorySource, ResourceTagStore
@@ -64,6 +64,7 @@ class CostService:
 
         Raises:
             NotFound: a name has no repository.
+            CredentialsMissing: there are no usable credentials, or not any more.
         """
 
         def read(repository: Repository) -> Inventory | None:
@@ -72,6 +73,8 @@ class CostService:
                 active = [image.digest for image in found if image.status == "ACTIVE"]
                 texts = self.manifests.manifests(repository.name, active) if active else {}
                 return Inventory(found, repository=repository.name).with_manifests(texts.values())
+            except CredentialsMissing:
+                raise  # every other repository would fail alike, and nobody would be told why
             except AwsCallFailed:
                 return None
 
@@ -82,11 +85,14 @@ class CostService:
 
         Raises:
             NotFound: a name has no repository.
+            CredentialsMissing: there are no usable credentials, or not any more.
         """
 
         def read(repository: Repository) -> dict[str, str] | None:
             try:
                 return dict(self.resource_tags.tags_of(repository.arn))
+            except CredentialsMissing:
+                raise  # every other repository would fail alike, and nobody would be told why
             except AwsCallFailed:
                 return None
 
@@ -101,7 +107,8 @@ class CostService:
             return [repository for repository in every if match(repository.name)]
         wanted = dict.fromkeys(names)
         found = [repository for repository in every if repository.name in wanted]
-        missing = [name for name in wanted if name not in {repository.name for repository in found}]
+        there = {repository.name for repository in found}
+        missing = [name for name in wanted if name not in there]
         if missing:
             raise NotFound(
                 f"no such repository: {', '.join(missing[:5])}", operation="DescribeRepositories",
@@ -300,6 +307,8 @@ class CostService:
         def read(repository: Repository) -> dict[str, str] | None:
             try:
                 return dict(self.resource_tags.tags_of(repository.arn))
+            except CredentialsMissing:
+                raise  # every other repository would fail alike, and nobody would be told why
             except AwsCallFailed:
                 return None
 

@@ -43,6 +43,7 @@ __all__ = [
 
 _MONTH: Final = dt.timedelta(days=30)
 _PARTLY: Final = "whether layers that a destination has are transferred again is not documented"
+_OTHERS: Final = "nothing bounds what else is sent, and the tier that it fills"
 _NOTHING: Final = ByteRange.exactly(0)
 
 
@@ -279,8 +280,9 @@ def replication_cost(
         problems.append(Problem("months", "must not be negative"))
     if problems:
         raise InvalidInput("no replication", problems)
-    low = high = transferred_already
-    first = MoneyRange.exactly(Money.zero(prices.currency))
+    low: int = transferred_already
+    high: int | None = low
+    copies: list[tuple[ByteRange, bool]] = []
     found: list[DestinationCost] = []
     for target in places:
         taken = [rate for rate in pushed if target.takes(rate.repository)]
@@ -288,9 +290,9 @@ def replication_cost(
         sent = _add(rate.bytes for rate in taken)
         cost = _transfer(prices, sent, low, high, free=free)
         if not free:
-            low, high = low + sent.low, high + (sent.high or sent.low)
+            low, high = _and(low, high, sent)
         copied = _add((existing or {}).get(rate.repository, _NOTHING) for rate in taken)
-        first += _transfer(prices, copied, low, high, free=free)
+        copies.append((copied, free))
         new = _add(rate.new for rate in taken)
         stored = copied + ByteRange(new.low * months, None if new.high is None else new.high * months, new.reasons)
         found.append(
@@ -303,6 +305,11 @@ def replication_cost(
                 storage_cost=None if target.prices is None else target.prices.month(stored),
             )
         )
+    first = MoneyRange.exactly(Money.zero(prices.currency))
+    for copied, free in copies:  # the backfill comes on top of the month's pushes, and fills the tiers as they do
+        first += _transfer(prices, copied, low, high, free=free)
+        if not free:
+            low, high = _and(low, high, copied)
     return ReplicationCost(
         destinations=tuple(found),
         uncovered=tuple(r.repository for r in pushed if not any(t.takes(r.repository) for t in places)),
@@ -315,16 +322,28 @@ def _twice(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
-def _transfer(prices: PriceTable, sent: ByteRange, low: int, high: int, *, free: bool) -> MoneyRange:
-    """Return what sending bytes costs on top of at least `low` and at most `high` others."""
+def _transfer(prices: PriceTable, sent: ByteRange, low: int, high: int | None, *, free: bool) -> MoneyRange:
+    """Return what sending bytes costs on top of at least `low` and at most `high` others; None is without bound."""
     zero = Money.zero(prices.currency)
     if free or sent.high == 0:
         return MoneyRange.exactly(zero)
     # The more has left, the cheaper the next byte may be: the ends are sought over both.
-    ends = [prices.transfer(sent.low, already=n) for n in (low, high)]
-    tops = None if sent.high is None else [prices.transfer(sent.high, already=n) for n in (low, high)]
-    found = MoneyRange(min(ends), None if tops is None else max(tops), sent.reasons)
+    most = max(low, _beyond_all_tiers(prices)) if high is None else high
+    ends = [prices.transfer(sent.low, already=n) for n in (low, most)]
+    tops = None if sent.high is None else [prices.transfer(sent.high, already=n) for n in (low, most)]
+    reasons = (*sent.reasons, *((_OTHERS,) if high is None else ()))
+    found = MoneyRange(min(ends), None if tops is None else max(tops), reasons)
     return MoneyRange.exactly(found.low) if found.exact is not None else found
+
+
+def _and(low: int, high: int | None, sent: ByteRange) -> tuple[int, int | None]:
+    return low + sent.low, None if high is None or sent.high is None else high + sent.high
+
+
+def _beyond_all_tiers(prices: PriceTable) -> int:
+    ends = [tier.up_to for tier in prices.transfer_out or () if tier.up_to is not None]
+    with localcontext(prec=28):
+        return int(max(ends, default=Decimal(0)) * prices.gb) + 1
 
 
 @attrs.frozen(kw_only=True)
@@ -398,7 +417,8 @@ def pull_cost(
         >>> print(found.total)
         90.00 USD
     """
-    low = high = transferred_already
+    low: int = transferred_already
+    high: int | None = low
     rows: list[tuple[PullPattern, ByteRange, MoneyRange]] = []
     pulled: dict[str, dict[str, None]] = {}
     for pattern in patterns:
@@ -409,7 +429,7 @@ def pull_cost(
         free = pattern.to == prices.region
         rows.append((pattern, sent, _transfer(prices, sent, low, high, free=free)))
         if not free:
-            low, high = low + sent.low, high + (sent.high or sent.low)
+            low, high = _and(low, high, sent)
             if pattern.to != "internet":
                 pulled.setdefault(pattern.to, {})[pattern.repository] = None
     known = {rate.repository: rate for rate in rates}

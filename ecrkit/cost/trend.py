@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
@@ -128,7 +129,14 @@ class StorageTrend(Record):
 
     def of(self, name: str = "") -> tuple[TrendPoint, ...]:
         """Return the points of a repository or team, or of the whole, oldest first."""
-        return tuple(point for point in self.points if point.name == name)
+        return self._by_name.get(name, ())
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, tuple[TrendPoint, ...]]:
+        found: dict[str, list[TrendPoint]] = {}
+        for point in self.points:
+            found.setdefault(point.name, []).append(point)
+        return {name: tuple(points) for name, points in found.items()}
 
     def growth_per_week(self, name: str = "") -> ByteRange:
         """Return how many bytes a week brought on average, from the first point to the last; negative when it shrank.
@@ -186,7 +194,7 @@ class StorageTrend(Record):
         )
 
     def jumps(self, threshold: float = 0.2, *, images: int = 10) -> tuple[Jump, ...]:
-        """Return the weeks in which a repository grew by more than the threshold, the largest growth in bytes first.
+        """Return the weeks in which a repository surely grew by more than the threshold, the most bytes first.
 
         A point is compared with the first one at least seven days later, that one with the next, and so on; the last
         one with the week that has begun, so that a jump is told before its week is over.
@@ -201,15 +209,13 @@ class StorageTrend(Record):
         """
         if threshold < 0:
             raise InvalidInput.single("no jumps", "threshold", "must not be negative")
-        by_name: dict[str, list[TrendPoint]] = {name: [] for name in self.repositories}
-        for point in self.points:
-            if point.name in by_name:
-                by_name[point.name].append(point)
         found: list[Jump] = []
-        for name, points in by_name.items():
-            for before, after in _weeks(points):
-                grown = after.bytes.low - (before.bytes.low if before.bytes.high is None else before.bytes.high)
-                base = before.bytes.high or 0
+        for name in self.repositories:
+            for before, after in _weeks(self.of(name)):
+                base = before.bytes.high
+                if base is None:
+                    continue  # what was there may have been as much
+                grown = after.bytes.low - base
                 if grown > threshold * base and grown > 0:
                     found.append(
                         Jump(
@@ -423,7 +429,11 @@ def trend(
     teams = tuple(sorted({found for found in owners.values() if found is not None}))
     clash = sorted(set(teams) & set(names))
     if clash:
-        raise InvalidInput.single("no trend", "team", f"{clash[0]} is the name of a repository too")
+        raise InvalidInput.single(
+            "no trend",
+            "team",
+            f"{clash[0]} is a repository's name too; call the team otherwise, such as 'team {clash[0]}'",
+        )
     for at in sorted(reports):
         points += _points(at, reports[at], names, owners)
     return StorageTrend(points=tuple(points), repositories=names, teams=teams, held=held)

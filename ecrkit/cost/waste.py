@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import attrs
@@ -112,10 +112,11 @@ class WasteReport(Record):
 
     def __getitem__(self, repository: str) -> RepositoryWaste:
         """Return the waste of one repository; raise KeyError when the report does not have it."""
-        for found in self.repositories:
-            if found.repository == repository:
-                return found
-        raise KeyError(repository)
+        return self._by_name[repository]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, RepositoryWaste]:
+        return {found.repository: found for found in self.repositories}
 
     def to_columns(self) -> dict[str, list[Any]]:
         """Return one row for each repository and category, and one with the category `total`, as columns."""

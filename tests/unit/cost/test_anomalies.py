@@ -173,6 +173,7 @@ class TestFound:
     def test_only_those_of_ecr_and_those_nobody_can_tell(self):
         pages = [self.anomaly("a", "Amazon S3"), self.anomaly("b", ECR_SERVICE, "x")], [self.anomaly("c")]
         assert [found.id for found in self.ask(*pages)] == ["b", "c"]
+        assert [found.id for found in self.ask([self.anomaly("d", None), self.anomaly("e", "Amazon S3")])] == ["d"]
 
     def test_what_aws_no_longer_has(self):
         with pytest.raises(InvalidInput, match="90 days"):

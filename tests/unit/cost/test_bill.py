@@ -81,6 +81,19 @@ class TestQuestion:
             {"Tags": {"Key": "Env", "Values": ["prod"]}},
         ]
 
+    def test_one_text_is_one_value(self):
+        source = Canned(page(group("TimedStorage-ByteHrs")))
+        bill = CostExplorer(source).bill(START, END, where={"Team": "pay"}, regions="eu-west-1")
+        _, region, team = source.asked[0]["Filter"]["And"]
+        assert region["Dimensions"]["Values"] == ["eu-west-1"]
+        assert team["Tags"]["Values"] == ["pay"]
+        assert (bill.where, bill.regions) == ((("Team", ("pay",)),), ("eu-west-1",))
+
+    def test_a_narrowed_bill_says_so(self):
+        bill = CostExplorer(Canned(page())).bill(START, END, where={"Team": ["", "pay"]}, regions=["eu-west-1"])
+        assert bill.narrowed == "Team=(untagged) or pay and in eu-west-1"
+        assert str(bill).startswith("ECR (Team=(untagged) or pay and in eu-west-1) from")
+
     def test_a_free_place_is_taken_by_the_usage_type(self):
         assert self.asked(group_by="Team")["GroupBy"][1] == {"Type": "DIMENSION", "Key": "USAGE_TYPE"}
         assert [g["Key"] for g in self.asked(group_by=["Team", "Env"])["GroupBy"]] == ["Team", "Env"]

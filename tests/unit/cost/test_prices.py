@@ -149,6 +149,11 @@ class TestTables:
         with pytest.raises(TypeError):
             usd("1") * 0.1  # type: ignore[operator]
 
+    @pytest.mark.parametrize("text", ["NaN", "Infinity", "ten cents"])
+    def test_a_price_is_a_number(self, text: str) -> None:
+        with pytest.raises(InvalidInput, match="no finite number"):
+            PriceTable(region="x", currency="USD", as_of=DAY, source="s", standard=text)
+
     def test_negative_bytes(self) -> None:
         with pytest.raises(InvalidInput):
             US.standard_month(-1)

@@ -87,6 +87,14 @@ class TestAverages:
         bill = CostExplorer(Canned(page(), services=("x Container Registry",))).bill(START, END)
         assert compared(bill, stored(0)).answer == "unknown"
 
+    @pytest.mark.parametrize("narrow", [{"where": {"Team": ["pay"]}}, {"regions": ["eu-west-1"]}])
+    def test_a_part_of_the_bill_is_no_answer(self, narrow):
+        found = compared(billed(("TimedStorage-ByteHrs", 1), **narrow), stored(10 * GIB))
+        assert (found.answer, found.billed) == ("unknown", None)
+        assert "only a part" in found.unknown[0]
+        whole = compared(billed(("TimedStorage-ByteHrs", 10), regions=["us-east-1", "eu-west-1"]), stored(10 * GIB))
+        assert whole.answer == "agrees"
+
     def test_the_classes_apart(self):
         bill = billed(("TimedStorage-ByteHrs", 7), ("USE1-TimedStorage-Archive-ByteHrs", 3))
         found = compared(bill, stored(10 * GIB, archive=3 * GIB))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 
 import attrs
 import pytest
@@ -9,7 +10,7 @@ from ecrkit import Registry
 from ecrkit.cost.hygiene import tag_hygiene
 from ecrkit.cost.tag_plan import TagPlan, plan_tags
 from ecrkit.deployments import Gap, InUse, Use, Workload
-from ecrkit.errors import Denied, InvalidInput, NotFound, PlanOutdated
+from ecrkit.errors import CredentialsMissing, Denied, InvalidInput, NotFound, PlanOutdated
 from ecrkit.local.images import filler, image
 from tests.unit.cost.conftest import NOW
 
@@ -57,6 +58,13 @@ class TestHygiene:
         assert kinds({**tags, "x": {"Team": "platform"}}, required=["Team"]) == {}
         numbered = {f"r{n}": {"Team": "squad1"} for n in range(10)}
         assert kinds({**numbered, "x": {"Team": "squad2"}}, required=["Team"]) == {}
+
+    def test_words_of_other_letters_are_not_compared_letter_by_letter(self, monkeypatch) -> None:
+        monkeypatch.setattr(difflib, "SequenceMatcher", None)
+        tags = {f"r{n}": {"Team": f"frontend-{n}"} for n in range(3)} | {
+            f"c{n}": {"Team": "payments"} for n in range(20)
+        }
+        assert tag_hygiene(tags, required=["Team"]).clean
 
     def test_allowed_values(self) -> None:
         tags = {"a": {"Environment": "prod"}, "b": {"Environment": "Prod"}, "c": {"Environment": "stagging"},
@@ -167,6 +175,19 @@ class TestService:
         assert cost.storage().bytes.high is None
         assert list(cost.storage().gaps) == ["pay/job"]
         assert cost.attribute().gaps == ("pay/job",)
+
+    def test_without_credentials_nothing_is_a_report_of_gaps(self, registry) -> None:
+        class Expired:
+            def images(self, repository: str):
+                raise CredentialsMissing("expired", operation="DescribeImages")
+
+            def tags_of(self, arn: str):
+                raise CredentialsMissing("expired", operation="ListTagsForResource")
+
+        cost = attrs.evolve(registry.cost, images=Expired(), resource_tags=Expired())
+        for ask in (cost.storage, cost.hygiene, lambda: cost.plan_tags({"pay/api": {"Team": "a"}})):
+            with pytest.raises(CredentialsMissing):
+                ask()
 
     def test_what_runs_is_no_waste_and_a_gap_allows_none(self, registry) -> None:
         registry.engine.advance(dt.timedelta(days=200))

@@ -52,6 +52,19 @@ class TestReplication:
         late = replication_cost([rate("a", TB)], targets[:1], prices=US, transferred_already=10 * TB)
         assert late.transfer_cost.exact == usd("87.04")
 
+    def test_what_nothing_bounds_may_fill_the_tiers_of_the_next(self) -> None:
+        open_end = PushRate(repository="a", images=Decimal(1), bytes=ByteRange(0, None), new=ByteRange(0, None))
+        targets = [ReplicationTarget(region=r, prefixes=p) for r, p in (("eu-west-1", "a"), ("us-west-2", "b"))]
+        _, second = replication_cost([open_end, rate("b", TB)], targets, prices=US).destinations
+        assert (second.transfer_cost.low, second.transfer_cost.high) == (usd("51.20"), usd("92.16"))
+        assert "tier" in second.transfer_cost.reasons[0]
+
+    def test_backfills_fill_the_tiers_together(self) -> None:
+        far = [ReplicationTarget(region=r) for r in ("eu-west-1", "us-west-2")]
+        found = replication_cost([rate("a", 0)], far, prices=US, existing={"a": ByteRange.exactly(8 * TB)})
+        assert found.initial is not None
+        assert found.initial.exact == US.transfer(16 * TB)
+
     def test_a_backfill_is_told_apart(self) -> None:
         far = [ReplicationTarget(region="eu-west-1", prices=US)]
         found = replication_cost([rate("a", GIB)], far, prices=US, existing={"a": ByteRange.exactly(10 * GIB)})

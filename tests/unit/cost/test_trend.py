@@ -49,8 +49,26 @@ class TestPoints:
         assert trend(reversed(series)) == trend(series)
         with pytest.raises(InvalidInput, match="comes twice"):
             trend([series[0], series[0]])
-        with pytest.raises(InvalidInput, match="name of a repository"):
+        with pytest.raises(InvalidInput, match="call the team otherwise"):
             trend(series, team={"app": "app"})
+
+    def test_points_are_found_by_name_without_looking_at_all(self) -> None:
+        looked = 0
+
+        class Points(tuple):
+            __slots__ = ()
+
+            def __iter__(self):
+                nonlocal looked
+                looked += 1
+                return super().__iter__()
+
+        names = [f"r{n}" for n in range(50)]
+        found = trend([(START + n * WEEK, report(**dict.fromkeys(names, n))) for n in range(4)])
+        object.__setattr__(found, "points", Points(found.points))
+        found.explain()
+        found.jumps()
+        assert looked == 1
 
     def test_ranges_of_growth(self) -> None:
         found = trend([(START, report(a=ByteRange(10, 20))), (START + 2 * WEEK, report(a=ByteRange(30, 60)))])
@@ -135,6 +153,10 @@ class TestJumps:
 
     def test_ranges_jump_only_for_sure(self) -> None:
         series = [(START, report(a=ByteRange(100, 200))), (START + WEEK, report(a=ByteRange(150, 300)))]
+        assert trend(series).jumps() == ()
+
+    def test_what_nothing_bounded_may_have_been_as_much(self) -> None:
+        series = [(START, report(a=ByteRange(100, None))), (START + WEEK, report(a=500))]
         assert trend(series).jumps() == ()
 
     def test_the_images_that_caused_it(self) -> None:
