@@ -397,8 +397,10 @@ class _WorkFile:
 
     def _resume(self) -> None:
         finished, held, found = read_file(self._path, Limits(), open_end=True)
-        if finished is not None or found is None:
-            return  # of an earlier crawl that ended, or died before its first repository: start anew
+        if found is None:
+            return  # of a crawl that died before its first repository: start anew
+        if finished is not None and (found.account, found.region) == (self.header.account, self.header.region):
+            return  # of an earlier crawl of this registry, that ended: start anew
         same = attrs.evolve(found, taken_at=self.header.taken_at)
         if same != self.header:
             raise InvalidInput.single(

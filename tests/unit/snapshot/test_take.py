@@ -267,6 +267,12 @@ class TestResume:
         assert second["tools"].repository_policy is None
         assert first["tools"].repository_policy == before == POLICY
 
+    def test_a_finished_one_of_another_registry_is_not_written_over(self, registry, tmp_path):
+        saved = registry.in_region("eu-west-1").snapshot().save(tmp_path / "eu.jsonl.gz")
+        with pytest.raises(errors.InvalidInput, match="another crawl"):
+            registry.snapshot(resume=saved)
+        assert load(saved).region == "eu-west-1"
+
     def test_a_file_that_is_no_work_file_is_not_written_over(self, registry, tmp_path):
         other = tmp_path / "notes.txt"
         other.write_text("my notes\n")
