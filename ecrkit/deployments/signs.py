@@ -211,7 +211,7 @@ def named_in_folder(folder: str | os.PathLike[str], *, suffixes: Sequence[str] =
     root = Path(folder)
     if not root.is_dir():
         raise InvalidInput.single("no references", "folder", f"{str(root)!r} is no folder")
-    found = InUse()
+    uses: list[Use] = []
     gaps: list[Gap] = []
     for at, folders, files in os.walk(
         root, onerror=lambda fault: gaps.append(Gap(where=str(fault.filename), why=str(fault)))
@@ -226,10 +226,10 @@ def named_in_folder(folder: str | os.PathLike[str], *, suffixes: Sequence[str] =
                 if path.stat().st_size > _MOST_BYTES:
                     gaps.append(Gap(where=shown, why=f"has more than {_MOST_BYTES} bytes"))
                     continue
-                found |= named_in_text(path.read_text("utf-8"), name=shown)
+                uses += named_in_text(path.read_text("utf-8"), name=shown)
             except (OSError, UnicodeDecodeError) as fault:
                 gaps.append(Gap(where=shown, why=str(fault)))
-    return InUse(found.uses, gaps=gaps)
+    return InUse(uses, gaps=gaps)
 
 
 def rested_on(in_use: InUse, bases: BaseReport, host: RegistryHost) -> InUse:

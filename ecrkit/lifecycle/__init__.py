@@ -18,7 +18,7 @@ from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
 from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
 from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun, GroupTotal, RepositoryRun, fleet_run
 from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, MonthlyCost, QuotaDate, forecast
-from ecrkit.lifecycle.goal import Family, Goal, families_of, must_stay
+from ecrkit.lifecycle.goal import Family, Goal, bytes_within, families_of, must_stay
 from ecrkit.lifecycle.lint import Advice, lint
 from ecrkit.lifecycle.live import FleetPlans, Restored
 from ecrkit.lifecycle.outcome import Outcome
@@ -91,6 +91,7 @@ __all__ = [
     "begin",
     "build",
     "by_convention",
+    "bytes_within",
     "compare",
     "convention_parts",
     "delete_archived",

@@ -42,24 +42,38 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _load(path: str) -> Any:
+def _text(path: str) -> str:
     try:
         file = Path(path)
         if file.stat().st_size > _MOST_BYTES:
             raise InvalidInput.single("cannot be read", path, f"has more than {_MOST_BYTES} bytes")
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as fault:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InvalidInput.single("cannot be read", path, f"{fault!s:.200}") from None
+
+
+def _load(path: str) -> Any:
+    try:
+        return json.loads(_text(path))
+    except InvalidInput:
+        raise
+    except (ValueError, RecursionError) as fault:
         raise InvalidInput.single("cannot be read", path, f"{fault!s:.200}") from None
 
 
 def _items(paths: Sequence[str], member: str) -> list[Any]:
     found: list[Any] = []
+    followed = 0
     for path in paths:
         page = _load(path)
+        followed += isinstance(page, dict) and bool(page.get("nextToken") or page.get("NextToken"))
         listed = page.get(member) if isinstance(page, dict) else page
         if not isinstance(listed, list):
             raise InvalidInput.single("cannot be used", path, f"must be a list, or an object with a list {member!r}")
         found += listed
+    if paths and followed == len(paths):
+        message = "has a nextToken: more pages follow, and what they hold is not known; give the last one too"
+        raise InvalidInput.single("cannot be used", paths[-1], message)
     return found
 
 
@@ -84,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _arguments(argv)
     try:
         now = dt.datetime.now(dt.UTC) if asked.now is None else parse_time(asked.now)
-        policy = LifecyclePolicy.parse(json.dumps(_load(asked.policy)))
+        # The text as it stands: ECR counts its length, and a key twice in an object is gone once it is parsed.
+        policy = LifecyclePolicy.parse(_text(asked.policy))
         inventory = Inventory.from_api(_items(asked.images, "imageDetails"), manifests=_manifests(asked.manifests))
         wanted = _load(asked.expectations)
         if not isinstance(wanted, list):

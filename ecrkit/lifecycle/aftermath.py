@@ -194,7 +194,8 @@ def _removals(executions: Iterable[LifecycleExecution], told: Iterable[Event], r
             continue
         action = _action_of(event)
         known = found.get(event.digest)
-        if action is not None and (known is None or (known.by_policy is not True and action == "expire")):
+        # What is archived can still be deleted, by whomever; what is deleted stays so.
+        if action is not None and (known is None or (action == "expire" and known.action != "expire")):
             found[event.digest] = Removal(
                 digest=event.digest, action=action, at=event.at, tags=(event.tag,) if event.tag else (),
             )  # fmt: skip

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import attrs
@@ -27,6 +28,7 @@ from typing_extensions import override
 
 from ecrkit._internal.counting import counted
 from ecrkit._internal.jsonio import Record
+from ecrkit.deployments.in_use import InUse
 from ecrkit.errors import EcrkitError, InvalidInput, Problem
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.glob import compile_glob
@@ -36,6 +38,7 @@ from ecrkit.lifecycle.rules import CountType
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import clock_of, cutoff, simulate
 from ecrkit.records import Image
+from ecrkit.refs import ImageRef
 
 __all__ = [
     "Expectation",
@@ -196,19 +199,35 @@ def never_expires(in_use: Iterable[object]) -> Expectation:
     """Expect that none of these images is expired or archived, nor what their indexes reference.
 
     Args:
-        in_use: digests and references, as `Run.plan(protect=...)` takes them. A reference to another repository is
-            left out; one that cannot be found makes the result unknown.
+        in_use: the images that run, as an `InUse`; or digests and references, as `Run.plan(protect=...)` takes them. A
+            reference to another repository is left out. One that cannot be found makes the result unknown, and so does
+            a gap of the `InUse`: what could not be read may run anything.
     """
-    names = tuple(in_use)
+    names: tuple[object, ...]
+    if isinstance(in_use, InUse):
+        names = in_use.uses
+    else:
+        names = (in_use,) if isinstance(in_use, str | ImageRef) else tuple(in_use)
 
     def test(run: Run) -> tuple[Verdict, str, Sequence[str]]:
-        found, unknown = protected_digests(run, names)
+        if isinstance(in_use, InUse):
+            found, unknown = _uses_of(run, in_use)
+        else:
+            found, unknown = protected_digests(run, names)
         verdict, why, digests = _stay(run, [run.inventory[d] for d in found], "none of them is in the repository")
         if verdict != "failed" and unknown:
             return "unknown", "; ".join(unknown[:_SHOWN]), ()
         return verdict, why, digests
 
     return Expectation(f"never_expires {counted(len(names), 'image')}", test)
+
+
+def _uses_of(run: Run, in_use: InUse) -> tuple[Mapping[str, object], list[str]]:
+    """Return the images of the repository that are in use, children of indexes included, and what nobody can tell."""
+    told = in_use.in_inventory(run.inventory)
+    found, lost = protected_digests(run, told.digests)
+    unknown = [f"in use, but not in the repository: {use}" for use in told.unresolved]
+    return found, [*lost, *unknown, *(f"what runs is not wholly known: {gap}" for gap in in_use.gaps)]
 
 
 def expires(pattern: str | None, *, older_than: int) -> Expectation:
@@ -250,9 +269,15 @@ def removes_at_most(*, images: int | None = None, share: float | None = None) ->
         if not total:
             return "untested", "the repository is empty", ()
         going = (*run.expired, *run.transitioned, *run.cascaded)
-        limit = images if images is not None else int((share or 0.0) * total)
+        # As it is written: as a float, 0.29 of 100 is a little less than 29.
+        limit = images if images is not None else int(Decimal(str(share)) * total)
         why = f"{len(going)} of {counted(total, 'image')} {'goes' if len(going) == 1 else 'go'}"
-        return ("passed", why, ()) if len(going) <= limit else ("failed", f"{why}, more than {limit}", going)
+        if len(going) > limit:
+            return "failed", f"{why}, more than {limit}", going
+        perhaps = sorted(run.unclear - set(going))
+        if len(going) + len(perhaps) > limit:
+            return "unknown", "; ".join((f"{why} for certain", *run.warnings[:_SHOWN])), perhaps
+        return "passed", why, ()
 
     return Expectation(f"removes_at_most {text}", test)
 

@@ -47,6 +47,8 @@ Drift = Literal["same", "differs", "missing", "unwanted", "unknown"]
 
 _NOTHING: Final = ByteRange.exactly(0)
 _CHUNK: Final = 32
+UNKNOWN_GROUP: Final = "(not known)"
+"""The group of repositories of which the resource tags could not be read."""
 
 
 class RepositoryEntry(Protocol):
@@ -83,7 +85,7 @@ class FleetItem:
     """One repository, as the fleet functions take it.
 
     `inventory` is None when it could not be read. `live_policy` is its text, None when there is none; `policy_known` is
-    False when nobody could tell, as is `tags_known` for the resource tags.
+    False when nobody could tell, as is `tags_known` for the resource tags. `fault` says why something was not read.
     """
 
     repository: str
@@ -92,6 +94,7 @@ class FleetItem:
     policy_known: bool = True
     tags: Mapping[str, str] = attrs.field(factory=dict)
     tags_known: bool = True
+    fault: str = ""
 
     @classmethod
     def of(cls, entry: RepositoryEntry) -> Self:
@@ -161,7 +164,8 @@ class RepositoryRun(Record):
 
     `live` says what the live policy is: `none`, `broken` (it cannot be read as a policy), `idle` (no rule of it selects
     an image that is there), `works`, or `unknown`. `drift` compares it with the policy that is wanted, by meaning.
-    `endangered` images are in use and would go. `gap` says why the repository could not be looked at; then all numbers
+    `endangered` images are in use and would go; `unresolved` uses name images that the repository does not hold, so
+    that nobody can say what they run. `gap` says why the repository could not be looked at; then all numbers
     are 0 and it is not `certain`.
     """
 
@@ -173,6 +177,7 @@ class RepositoryRun(Record):
     cascaded: int = 0
     blocked: int = 0
     endangered: int = 0
+    unresolved: int = 0
     freed: ByteRange = _NOTHING
     certain: bool = False
     live: LiveState = "unknown"
@@ -200,10 +205,13 @@ class FleetRun:
 
     Bytes are added up over repositories: where blob mounting is on, a layer that several of them share is freed only
     when the last lets go of it, so the sum is then the most that can be freed.
+
+    `in_use_gaps` says what of the images in use could not be read: then more of them may go than `endangered` tells.
     """
 
     now: dt.datetime
     rows: tuple[RepositoryRun, ...]
+    in_use_gaps: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -222,8 +230,13 @@ class FleetRun:
 
     @property
     def certain(self) -> bool:
-        """Whether every repository was looked at, and every outcome rests on known facts."""
-        return all(row.certain for row in self.rows)
+        """Whether every repository was looked at, every outcome rests on known facts, and so does what is in use."""
+        return not self.in_use_gaps and all(row.certain and not row.unresolved for row in self.rows)
+
+    @property
+    def endangered(self) -> tuple[RepositoryRun, ...]:
+        """The repositories of which images in use would go; none of their plans would be made."""
+        return tuple(row for row in self.rows if row.endangered)
 
     @property
     def gaps(self) -> tuple[RepositoryRun, ...]:
@@ -294,6 +307,7 @@ class FleetRun:
             "images": self.images,
             "expired": self.expired,
             "freed": self.freed.to_dict(),
+            "in_use_gaps": list(self.in_use_gaps),
             "groups": [group.to_dict() for group in self.groups()],
             "repositories": [row.to_dict() for row in self.rows],
         }
@@ -305,10 +319,13 @@ class FleetRun:
             for names, what in (
                 (self.without_policy, "without a policy"), (self.broken, "with a broken policy"),
                 (self.idle, "with a policy that selects nothing"),
+                (tuple(row.repository for row in self.endangered), "of which images in use would go"),
+                (tuple(row.repository for row in self.rows if row.unresolved), "of which unknown images are in use"),
                 (tuple(row.repository for row in self.gaps), "not looked at"),
             )
             if names
         ]  # fmt: skip
+        states += [f"what runs is not wholly known: {gap}" for gap in self.in_use_gaps[:5]]
         groups = [(g.group or "-", g.repositories, g.images, g.expired, str(g.freed)) for g in self.groups()]
         top = [(r.repository, r.images, r.expired + r.cascaded, str(r.freed), r.live, r.drift) for r in self.top(limit)]
         return "\n".join([
@@ -398,7 +415,8 @@ def fleet_run(
         rows += part
         if on_progress is not None:
             on_progress(Progress(done=len(rows), what="repositories"))
-    return FleetRun(now=now, rows=tuple(rows))
+    gaps = () if in_use is None else tuple(map(str, in_use.gaps))
+    return FleetRun(now=now, rows=tuple(rows), in_use_gaps=gaps)
 
 
 def _chunks(items: Iterable[FleetItem | RepositoryEntry | Loader]) -> Iterator[list[FleetItem] | Loader]:
@@ -445,7 +463,7 @@ def _rows(
     group: str | Callable[[str, Mapping[str, str]], str],
 ) -> Iterator[RepositoryRun]:
     for item in items:
-        named = item.tags.get(group, "") if isinstance(group, str) else group(item.repository, item.tags)
+        named = _group_of(item, group)
         live, fault = _live(item)
         policy = live if wanted is None else wanted.policy_for(item.repository, item.tags)
         drift = _drift(item, live, fault, policy)
@@ -454,7 +472,7 @@ def _rows(
             what = "resource tags" if item.inventory is not None else "images"
             yield RepositoryRun(
                 repository=item.repository, group=named, drift="unknown" if by_tags else drift,
-                gap=f"its {what} could not be read",
+                gap=f"its {what} could not be read" + (f": {item.fault}" if item.fault else ""),
                 live="broken" if fault else "none" if item.policy_known and live is None else "unknown",
             )  # fmt: skip
             continue
@@ -464,7 +482,8 @@ def _rows(
         run = None if policy is None else simulated(policy, inventory)
         ran = run if live is None or live == policy else simulated(live, inventory)
         # Without the live policy nobody knows what it does; a policy that is wanted needs it for the drift only.
-        unread = fault or ("" if item.policy_known else "its live policy could not be read")
+        why = f": {item.fault}" if item.fault else ""
+        unread = fault or ("" if item.policy_known else f"its live policy could not be read{why}")
         gap = unread if wanted is None else ""
         yield RepositoryRun(
             repository=item.repository, group=named, images=len(inventory), drift=drift,
@@ -473,12 +492,19 @@ def _rows(
         )  # fmt: skip
 
 
+def _group_of(item: FleetItem, group: str | Callable[[str, Mapping[str, str]], str]) -> str:
+    if not isinstance(group, str):
+        return group(item.repository, item.tags)
+    return item.tags.get(group, "") if item.tags_known or not group else UNKNOWN_GROUP
+
+
 def _numbers(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {}
     return {
         "expired": len(run.expired), "transitioned": len(run.transitioned), "cascaded": len(run.cascaded),
         "blocked": len(run.blocked), "endangered": len(run.endangered), "freed": run.freed,
+        "unresolved": 0 if run.in_use is None else len(run.in_use.unresolved),
     }  # fmt: skip
 
 
@@ -502,11 +528,33 @@ def _live_state(item: FleetItem, fault: str, ran: Run | None) -> LiveState:
     return "works" if any(chosen.members for chosen in ran.selected) or not len(ran.images) else "idle"
 
 
+def same_effect(one: LifecyclePolicy, other: LifecyclePolicy) -> bool:
+    """Return whether two policies do the same: only the order of priorities counts, and `v` as prefix is `v*`."""
+    return one == other or _effect(one) == _effect(other)
+
+
+def _effect(policy: LifecyclePolicy) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    for rule in policy:
+        # No tag holds a wildcard, so a prefix with one selects nothing and is no pattern.
+        plain = {prefix for prefix in rule.tag_prefixes if "*" not in prefix}
+        patterns = {*rule.tag_patterns, *(f"{prefix}*" for prefix in plain)}
+        odd = set(rule.tag_prefixes) - plain
+        found.append(
+            (
+                rule.tag_status, rule.count_type, rule.count_number, rule.action, rule.storage_class, patterns, odd,
+            )
+        )  # fmt: skip
+    return found
+
+
 def _drift(item: FleetItem, live: LifecyclePolicy | None, fault: str, wanted: LifecyclePolicy | None) -> Drift:
     if not item.policy_known:
         return "unknown"
     if fault:
         return "unwanted" if wanted is None else "differs"
-    if live == wanted:
+    if live is not None and wanted is not None and same_effect(live, wanted):
+        return "same"
+    if live is None and wanted is None:
         return "same"
     return "missing" if live is None else "unwanted" if wanted is None else "differs"

@@ -201,8 +201,11 @@ def _bytes_told(value: Interval | None) -> str:
 
 
 def _tested(test: Backtest) -> str:
+    wrong = "where nothing was pushed"
+    if test.relative_error is not None:
+        wrong = f"by {test.relative_error:.0%} of the pushes"
     return (
-        f"{test.horizon_weeks} weeks ahead it would have been wrong by {test.relative_error:.0%} of the pushes, and "
+        f"{test.horizon_weeks} weeks ahead it would have been wrong {wrong}, and "
         f"within the {test.level:.0%} interval {test.coverage:.0%} of the time, over {test.origins} origins"
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Final, Literal, Self
 
 import attrs
@@ -17,9 +19,22 @@ from ecrkit.images.conventions import TagConvention
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.glob import compile_glob
 from ecrkit.lifecycle.pushes import COMMIT, NUMBER
+from ecrkit.lifecycle.simulate import cutoff
+from ecrkit.ports import StoragePrices
 from ecrkit.records import Image
 
-__all__ = ["PROTECTED", "Family", "Goal", "families_of", "must_stay", "newest_key", "pushed_of", "with_tags"]
+__all__ = [
+    "PROTECTED",
+    "Family",
+    "Goal",
+    "bytes_within",
+    "families_of",
+    "must_stay",
+    "newest_key",
+    "protective_tags",
+    "pushed_of",
+    "with_tags",
+]
 
 PROTECTED: Final = "in-use-"
 """How the tags begin that protect images in use."""
@@ -48,6 +63,10 @@ class Family(Record):
         return cls(pattern=convention.pattern, kind=kind or ("release" if versions else "temporary"))
 
 
+def _listed(patterns: str | Iterable[str]) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+
+
 @attrs.frozen(kw_only=True)
 class Goal(Record):
     """What a policy is to keep. Everything that no part of the goal keeps may go.
@@ -59,7 +78,7 @@ class Goal(Record):
         keep_days: nothing that was pushed within so many days goes, whatever it is.
         rollback_depth: so many images of a release family that were pushed before each one in use.
         never_delete: tag patterns of which no image may ever go.
-        max_bytes: how much may be stored in the end; a budget in money divided by the price of a byte.
+        max_bytes: how much may be stored in the end; `bytes_within` tells what a budget in money pays for.
     """
 
     keep_releases: int = 10
@@ -67,7 +86,7 @@ class Goal(Record):
     untagged_days: int = 7
     keep_days: int = 0
     rollback_depth: int = 0
-    never_delete: tuple[str, ...] = ()
+    never_delete: tuple[str, ...] = attrs.field(default=(), converter=_listed)
     max_bytes: int | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -85,8 +104,41 @@ class Goal(Record):
             for n, pattern in enumerate(self.never_delete)
             if pattern.count("*") > 4
         ]
+        problems += [
+            Problem(f"never_delete[{n}]", "must be a tag pattern with at least one character")
+            for n, pattern in enumerate(self.never_delete)
+            if not pattern
+        ]
         if problems:
             raise InvalidInput("not a goal of a lifecycle policy", problems)
+
+
+_MOST_BYTES: Final = 2**63
+
+
+def bytes_within(budget: Decimal, prices: StoragePrices, *, already: int = 0) -> int:
+    """Return how many bytes a budget pays for in a month in the standard class, such as for `Goal.max_bytes`.
+
+    Args:
+        budget: in the currency of the prices.
+        prices: of the Region.
+        already: what the account stores besides, in bytes.
+
+    Raises:
+        InvalidInput: the budget is negative, or storage costs nothing.
+    """
+    if not budget >= 0:
+        raise InvalidInput.single("no budget", "budget", f"must be 0 or more, not {budget}")
+    low, high = 0, _MOST_BYTES
+    if prices.standard_month(high, already=already).amount <= budget:
+        raise InvalidInput.single("no budget", "prices", "storage costs nothing, so no budget bounds it")
+    while high - low > 1:
+        middle = (low + high) // 2
+        if prices.standard_month(middle, already=already).amount <= budget:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def families_of(inventory: Iterable[Image]) -> tuple[Family, ...]:
@@ -149,7 +201,7 @@ def must_stay(
             if any(map(match, image.tags)):
                 keep(image, f"tags like {pattern} are never deleted")
     if goal.keep_days:
-        edge = now - dt.timedelta(days=goal.keep_days)
+        edge = cutoff(now, goal.keep_days)
         for image in active:
             if pushed_of(image) >= edge:
                 keep(image, f"pushed within {goal.keep_days} days")
@@ -157,7 +209,7 @@ def must_stay(
         match = compile_glob(family.pattern)
         members = [image for image in active if any(map(match, image.tags))]
         if family.kind == "temporary":
-            edge = now - dt.timedelta(days=goal.temporary_days)
+            edge = cutoff(now, goal.temporary_days)
             for image in members:
                 if pushed_of(image) >= edge:
                     keep(image, f"{family.pattern} of the last {goal.temporary_days} days")
@@ -168,7 +220,7 @@ def must_stay(
         for n in running:
             for image in members[n + 1 : n + 1 + goal.rollback_depth]:
                 keep(image, f"a step back from {','.join(members[n].tags)}, which is in use")
-    edge = now - dt.timedelta(days=goal.untagged_days)
+    edge = cutoff(now, goal.untagged_days)
     for image in active:
         alone = not image.tags and not inventory.parents_of(image.digest) and inventory.subject_of(image.digest) is None
         if alone and pushed_of(image) >= edge:
@@ -205,6 +257,19 @@ def pushed_of(image: Image) -> dt.datetime:
 def newest_key(image: Image) -> tuple[dt.datetime, str]:
     """Return what sorts images by age as ECR ranks them: of equal times the greater digest is newer."""
     return pushed_of(image), image.digest
+
+
+def protective_tags(inventory: Inventory, digests: Iterable[str]) -> dict[str, str]:
+    """Return a tag for each of the images, by digest, that no other image has or gets: a tag names one image only."""
+    wanted = list(dict.fromkeys(digests))
+    short = Counter(digest[7:19] for digest in wanted)
+
+    def tag(digest: str) -> str:
+        found = f"{PROTECTED}{digest[7:19]}"
+        taken = short[digest[7:19]] > 1 or inventory.by_tag(found) is not None
+        return f"{PROTECTED}{digest[7:]}" if taken else found
+
+    return {digest: tag(digest) for digest in wanted}
 
 
 def with_tags(inventory: Inventory, tags: Mapping[str, str]) -> Inventory:

@@ -11,9 +11,9 @@ from ecrkit._internal.globs import compile_glob
 from ecrkit._internal.jsonio import Record
 from ecrkit.deployments.in_use import InUse
 from ecrkit.errors import AwsCallFailed, InvalidInput, NotFound, PlanOutdated, PlanRefused
-from ecrkit.lifecycle.fleet import Assignment, FleetItem
+from ecrkit.lifecycle.fleet import Assignment, FleetItem, same_effect
 from ecrkit.lifecycle.plan import Plan
-from ecrkit.lifecycle.policy import LifecyclePolicyError
+from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.restore import RestorePlan
 from ecrkit.ports import OnProgress
 from ecrkit.records import Progress, Repository
@@ -93,25 +93,28 @@ def fleet_items(
     """Yield each repository with its images and live policy; what could not be read is None, and never empty."""
 
     def read(repository: Repository) -> FleetItem:
-        known, live, tags = True, None, dict[str, str]()
+        known, live, tags, faults = True, None, dict[str, str](), list[str]()
         try:
             found = service.policies.lifecycle_policy(repository.name)
             live = None if found is None else found.text
-        except AwsCallFailed:
+        except AwsCallFailed as fault:
             known = False
+            faults.append(str(fault))
         try:
             inventory = service.inventory(repository.name, exact_bytes=exact_bytes)
-        except AwsCallFailed:
+        except AwsCallFailed as fault:
             inventory = None
+            faults.append(str(fault))
         told = True
         if resource_tags and service.resource_tags is not None:
             try:
                 tags = dict(service.resource_tags.tags_of(repository.arn))
-            except AwsCallFailed:
+            except AwsCallFailed as fault:
                 told = False
+                faults.append(str(fault))
         return FleetItem(
             repository=repository.name, inventory=inventory, live_policy=live, policy_known=known, tags=tags,
-            tags_known=told,
+            tags_known=told, fault="; ".join(faults),
         )  # fmt: skip
 
     for number, item in enumerate(_each(service, read, names), 1):
@@ -132,7 +135,9 @@ def fleet_plans(
 
     def plan(repository: Repository) -> tuple[str, Plan | str | None]:
         try:
-            tags = {} if service.resource_tags is None else dict(service.resource_tags.tags_of(repository.arn))
+            tags: dict[str, str] = {}
+            if wanted.tags and service.resource_tags is not None:
+                tags = dict(service.resource_tags.tags_of(repository.arn))
             policy = wanted.policy_for(repository.name, tags)
             if policy is None or _is_live(service, repository.name, policy):
                 return repository.name, None
@@ -152,9 +157,10 @@ def fleet_plans(
     return FleetPlans(plans=tuple(sorted(plans, key=lambda p: p.repository)), refused=dict(sorted(refused.items())))
 
 
-def _is_live(service: LifecycleService, name: str, policy: object) -> bool:
+def _is_live(service: LifecycleService, name: str, policy: LifecyclePolicy) -> bool:
     try:
-        return service.policy(name) == policy
+        live = service.policy(name)
+        return live is not None and same_effect(live, policy)
     except LifecyclePolicyError:
         return False
 

@@ -26,10 +26,20 @@ from ecrkit.images.storage import ByteRange, stored_bytes
 from ecrkit.lifecycle.builder import Part, build, expire_older_than, expire_untagged, keep_last, protect
 from ecrkit.lifecycle.diff import PolicyDiff, diff
 from ecrkit.lifecycle.glob import compile_glob
-from ecrkit.lifecycle.goal import PROTECTED, Family, Goal, families_of, must_stay, newest_key, pushed_of, with_tags
+from ecrkit.lifecycle.goal import (
+    PROTECTED,
+    Family,
+    Goal,
+    families_of,
+    must_stay,
+    newest_key,
+    protective_tags,
+    pushed_of,
+    with_tags,
+)
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.run import Run
-from ecrkit.lifecycle.simulate import simulate
+from ecrkit.lifecycle.simulate import cutoff, simulate
 from ecrkit.records import Image
 
 __all__ = ["Candidate", "Proposal", "RuleReason", "propose"]
@@ -192,9 +202,9 @@ def _protective_tags(
     inventory: Inventory, goal: Goal, must: Mapping[str, tuple[str, ...]], now: dt.datetime
 ) -> dict[str, str]:
     """Return tags for untagged images that no rule could keep; what an index holds needs none."""
-    edge = now - dt.timedelta(days=max(goal.untagged_days, goal.keep_days))
-    return {
-        image.digest: f"{PROTECTED}{image.digest[7:19]}"
+    edge = cutoff(now, max(goal.untagged_days, goal.keep_days))
+    bare = [
+        image.digest
         for image in inventory
         if image.digest in must
         and image.status == "ACTIVE"
@@ -202,7 +212,8 @@ def _protective_tags(
         and pushed_of(image) < edge
         and not inventory.parents_of(image.digest)
         and inventory.subject_of(image.digest) is None
-    }
+    ]
+    return protective_tags(inventory, bare)
 
 
 @attrs.frozen(eq=False)
@@ -300,7 +311,7 @@ class _Draft:
         room = MOST_RULES - len(self._shields) - len(self._families) - len(self._last)
         best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
         for family, most in zip(self._families, beyond, strict=True):
-            costs = [(k, family.spared(family.limit(k))) for k in range(most + 1)]
+            costs = [(k, family.spared(family.limit(k))) for k in range(min(most, max(room, 0)) + 1)]
             grown: dict[int, tuple[int, tuple[int, ...]]] = {}
             for used, (kept, picked) in best.items():
                 for k, cost in costs:
@@ -368,7 +379,11 @@ def _why_none(tried: Sequence[_Attempt], inventory: Inventory) -> list[str]:
 
 
 def _over_budget(best: _Attempt, goal: Goal, inventory: Inventory, must: Mapping[str, tuple[str, ...]]) -> list[str]:
-    if goal.max_bytes is None or best.weight <= goal.max_bytes:
+    if goal.max_bytes is None:
+        return []
+    if best.left.high is None and best.left.low <= goal.max_bytes:
+        return [f"max_bytes: nobody can say what the best policy leaves ({best.left}); read the manifests"]
+    if best.weight <= goal.max_bytes:
         return []
     conflicts = [f"max_bytes: the best policy leaves {best.left}, more than {ByteRange.exactly(goal.max_bytes)}"]
     groups: dict[str, list[str]] = {}

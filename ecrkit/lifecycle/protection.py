@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final, Literal
 
 import attrs
@@ -15,7 +15,7 @@ from ecrkit._internal.tables import text_table
 from ecrkit.deployments.in_use import InUse
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.builder import protect
-from ecrkit.lifecycle.goal import PROTECTED, with_tags
+from ecrkit.lifecycle.goal import PROTECTED, protective_tags, with_tags
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import simulate
@@ -117,9 +117,9 @@ def protections(
         return Protection(run=run, endangered=(), shields=())
     # Children go with their index: shielding it is enough, unless the child itself is what runs.
     named = () if run.in_use is None else run.in_use.by_digest
-    wanted = [d for d in run.endangered if d in named and not any(p.digest in named for p in inventory.parents_of(d))]
-    bare = {d: f"{PROTECTED}{d[7:19]}" for d in wanted if not inventory[d].tags}
-    every = {d: f"{PROTECTED}{d[7:19]}" for d in wanted}
+    wanted = [d for d in run.endangered if d in named and not _held_by_named(inventory, d, named)]
+    every = protective_tags(inventory, wanted)
+    bare = {d: tag for d, tag in every.items() if not inventory[d].tags}
     singles = [bare.get(d) or inventory[d].tags[0] for d in wanted]
     return Protection(
         run=run,
@@ -129,6 +129,11 @@ def protections(
             _shield(run, "tags", [f"{PROTECTED}*"], every),
         ),
     )
+
+
+def _held_by_named(inventory: Inventory, digest: str, named: Container[str]) -> bool:
+    """Return whether an index that gets a shield of its own holds the image; one that is archived holds nothing."""
+    return any(p.digest in named and p.status != "ARCHIVED" for p in inventory.parents_of(digest))
 
 
 def _shield(run: Run, way: Literal["rules", "tags"], patterns: list[str], tags: Mapping[str, str]) -> Shield:

@@ -63,13 +63,14 @@ class Push:
 class Backtest(Record):
     """How well former weeks would have been forecast: from each week of the past, the weeks after it.
 
-    `relative_error` is the sum of absolute errors over the sum of what was pushed; `coverage` is the share of the
+    `relative_error` is the sum of absolute errors over the sum of what was pushed, None when nothing was pushed in any
+    of the weeks that were forecast, and the forecasts were not nothing; `coverage` is the share of the
     origins at which the pushes lay within the interval of level `level`.
     """
 
     horizon_weeks: int
     origins: int
-    relative_error: float
+    relative_error: float | None
     coverage: float
     level: float
 
@@ -113,7 +114,17 @@ class PushGroup:
             level: of the interval, between 0 and 1.
             draws: how many times the weeks are drawn at each origin.
             seed: of the draws; the same seed gives the same answer.
+
+        Raises:
+            InvalidInput: an argument is out of range.
         """
+        for name, ok, message in (
+            ("horizon_weeks", horizon_weeks >= 1, f"must be 1 or more, not {horizon_weeks}"),
+            ("draws", draws >= 1, f"must be 1 or more, not {draws}"),
+            ("level", 0 < level < 1, f"must lie between 0 and 1, not {level}"),
+        ):
+            if not ok:
+                raise InvalidInput.single("no back-test", name, message)
         counts = [len(week) for week in self.weeks]
         drawn = random.Random(seed)  # noqa: S311 - a model, no secret
         missed = total = inside = origins = 0.0
@@ -129,7 +140,7 @@ class PushGroup:
             return None
         return Backtest(
             horizon_weeks=horizon_weeks, origins=int(origins), level=level, coverage=inside / origins,
-            relative_error=missed / total if total else (0.0 if not missed else float("inf")),
+            relative_error=missed / total if total else (0.0 if not missed else None),
         )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ class RestorePlan(Record):
 
 def restore_plan(
     inventory: Inventory,
-    wanted: Iterable[str] | InUse,
+    wanted: str | Iterable[str] | InUse,
     *,
     now: dt.datetime,
 ) -> RestorePlan:
@@ -89,7 +89,7 @@ def restore_plan(
         asked = {digest: f"in use by {uses[0].workload}" for digest, uses in told.by_digest.items()}
         missing = [str(use) for use in told.unresolved]
     else:
-        for name in wanted:
+        for name in (wanted,) if isinstance(wanted, str) else wanted:
             found = inventory.get(name) or inventory.by_tag(name)
             if found is None:
                 missing.append(name)

@@ -104,6 +104,8 @@ class RollOut(Record):
                     problems += [
                         Problem(f"$.waves[{n}][{m}]{p.path.removeprefix('$')}", p.message) for p in fault.problems
                     ]
+        if not problems:
+            problems = _missing(document, waves)
         if problems:
             raise InvalidInput("not a roll-out", problems)
         return cls(
@@ -268,6 +270,23 @@ def _problems(saved: object) -> list[Problem]:
         problems.append(Problem("$.before", "must map repositories to what they held"))
     problems += _time_problems(saved["put_at"])
     return problems
+
+
+def _missing(document: Mapping[str, Any], waves: Sequence[Sequence[Plan]]) -> list[Problem]:
+    """Return what a step would look for and not find."""
+    number = document["wave"]
+    if number >= len(waves):
+        if document["status"] == "done":
+            return []
+        return [Problem("$.wave", f"must be less than {len(waves)}, the number of waves, not {number}")]
+    if document["status"] != "waiting":
+        return []
+    return [
+        Problem(f"$.{name}", f"says nothing of {plan.repository}, whose policy was put in the wave at hand")
+        for plan in waves[number]
+        for name in ("put_at", "before")
+        if plan.repository not in document[name]
+    ]
 
 
 _TIMES: Final = ("pushed_at", "last_pulled_at", "last_archived_at", "last_activated_at")

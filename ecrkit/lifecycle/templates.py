@@ -44,6 +44,10 @@ def _tuple(values: Iterable[Expectation]) -> tuple[Expectation, ...]:
     return tuple(values)
 
 
+def _names(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Template:
     """A policy with the reason for it, a made-up repository that it is for, and what must become of that."""
@@ -102,10 +106,10 @@ class _Maker:
 def release_trains(
     *,
     keep: int = 20,
-    prefixes: Iterable[str] = ("v",),
+    prefixes: str | Iterable[str] = ("v",),
     candidates: int = 3,
     candidate_days: int = 30,
-    protected: Iterable[str] = ("*-lts",),
+    protected: str | Iterable[str] = ("*-lts",),
 ) -> Template:
     """Return the template for versions: the newest `keep` stay, candidates go by age, long-term versions never.
 
@@ -119,7 +123,8 @@ def release_trains(
         candidate_days: how long `*-rc*` stays.
         protected: patterns that never go.
     """
-    lines, lasting = tuple(prefixes), tuple(protected)
+    lines, lasting = _names(prefixes), _names(protected)
+    apart = max(10, candidate_days // max(3 * keep - 1, 1) + 1)  # days between versions: some candidates are too old
     policy = build(
         protect(patterns=lasting, description="long-term versions"),
         expire_older_than(candidate_days, patterns="*-rc*", description="release candidates"),
@@ -131,9 +136,9 @@ def release_trains(
         maker = _Maker(now)
         for train in lines:
             for n in range(3 * keep):
-                maker.push(10 * n + 1, f"{train}1.{3 * keep - n}.0", pulled=n)
+                maker.push(apart * n + 1, f"{train}1.{3 * keep - n}.0", pulled=n)
                 for candidate in range(candidates):
-                    maker.push(10 * n + 3 + candidate, f"{train}1.{3 * keep - n}.0-rc{candidates - candidate}")
+                    maker.push(apart * n + 3 + candidate, f"{train}1.{3 * keep - n}.0-rc{candidates - candidate}")
         for n, pattern in enumerate(lasting):
             maker.push(2000 + n, pattern.replace("*", f"{lines[0]}0.9"))
         maker.push(9)
@@ -153,7 +158,7 @@ def release_trains(
     )
 
 
-def trunk(*, keep: int = 50, prefix: str = "main-", moving: Iterable[str] = ("latest", "main")) -> Template:
+def trunk(*, keep: int = 50, prefix: str = "main-", moving: str | Iterable[str] = ("latest", "main")) -> Template:
     """Return the template for a trunk whose images carry their commit: the newest `keep` stay, moving tags always.
 
     Args:
@@ -161,11 +166,11 @@ def trunk(*, keep: int = 50, prefix: str = "main-", moving: Iterable[str] = ("la
         prefix: of the tags with a commit.
         moving: tags that move along with the trunk; what they name now stays.
     """
-    names = tuple(moving)
+    names = _names(moving)
 
     def example(now: dt.datetime) -> Inventory:
         maker = _Maker(now)
-        for n in range(4 * keep):
+        for n in range(4 * keep + 8):
             tags = [f"{prefix}{n * 7919 % 0xFFFFFFF:07x}"]
             maker.push(n / 4, *(tags if n else [*tags, *names]))
         for n in range(20):
@@ -200,7 +205,7 @@ def pull_requests(*, days: int = 14, prefix: str = "pr-") -> Template:
 
     def example(now: dt.datetime) -> Inventory:
         maker = _Maker(now)
-        for n in range(120):
+        for n in range(max(120, 4 * days)):
             maker.push(n / 2, f"{prefix}{n}-{n * 104729 % 0xFFFFFFF:07x}")
         for n in range(10):
             maker.push(100 * n + 5, f"v1.{n}")
@@ -220,19 +225,19 @@ def pull_requests(*, days: int = 14, prefix: str = "pr-") -> Template:
     )
 
 
-def build_caches(*, days: int = 7, patterns: Iterable[str] = ("buildcache*", "cache-*")) -> Template:
+def build_caches(*, days: int = 7, patterns: str | Iterable[str] = ("buildcache*", "cache-*")) -> Template:
     """Return the template for layer caches of builds: by age, and soon. A cache that is in use is pushed anew.
 
     Args:
         days: how long after the push a cache may be of use.
         patterns: of their tags.
     """
-    kinds = tuple(patterns)
+    kinds = _names(patterns)
 
     def example(now: dt.datetime) -> Inventory:
         maker = _Maker(now)
         for kind in kinds:
-            for n in range(15):
+            for n in range(max(15, days)):
                 maker.push(2 * n, kind.replace("*", f"-b{n}"))
         maker.push(300, "v1.0")
         for n in range(10):
@@ -309,7 +314,7 @@ def multi_platform(*, keep: int = 10, prefix: str = "v", untagged_days: int | No
             index = maker.push_index(5 * n + 1, f"{prefix}{3 * keep - n}")
             if untagged_days is None:
                 maker.push(5 * n + 1, subject=index)
-        for n in range(9 if untagged_days is not None else 0):
+        for n in range(max(9, untagged_days) if untagged_days is not None else 0):
             maker.push(3 * n)
         return maker.inventory()
 

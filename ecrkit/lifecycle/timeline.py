@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -66,7 +67,7 @@ class Timeline:
 
     @property
     def certain(self) -> bool:
-        """Whether every departure rests on known facts only."""
+        """Whether every departure, and every image that stays, rests on known facts only."""
         return not self.warnings
 
     @cached_property
@@ -94,8 +95,9 @@ class Timeline:
     def stored(self) -> Iterator[tuple[dt.datetime, int, ByteRange]]:
         """Yield instant, images and stored bytes: at the start, and after each run that took something."""
         yield self.begins, len(self.start), stored_bytes(self.start)
-        for when in sorted({d.at for d in self.departures}):
-            left = self.at(when)
+        left = self.start
+        for when, taken in groupby(self.departures, key=lambda d: d.at):
+            left = _after(left, list(taken))
             yield when, len(left), stored_bytes(left)
 
     def by_day(self) -> Mapping[dt.date, int]:
@@ -204,8 +206,9 @@ def timeline(
     while at <= until:
         run = simulate(parsed, left, now=at, count_children=count_children)
         taken = _departures(run)
+        # A run that takes nothing may be in doubt too: an image of which an archive time is missing may go.
+        warnings.update(dict.fromkeys(_doubts(run)))
         if taken:
-            warnings.update(dict.fromkeys(_doubts(run)))
             departures += taken
             left = _after(left, taken)
             # What went leaves indexes without children and counts without members: the next run may find more.

@@ -139,3 +139,23 @@ def test_a_time_that_is_none(files, capsys):
         main([str(folder / "policy.json"), write("e.json", []), "--images", str(folder / "one.json"), "--now", "noon"])
         == 2
     )
+
+
+def test_the_text_of_the_policy_counts(files, capsys):
+    """A key twice in an object is gone once it is parsed, and the length is that of the text."""
+    write, _ = files
+    text = build(keep_last(3, prefixes="v")).to_json()
+    write("twice.json", text.replace('"countNumber":3', '"countNumber":1,"countNumber":3'))
+    write("long.json", text + " " * 31_000)
+    for name, told in (("twice.json", "'countNumber' stands twice"), ("long.json", "ECR takes 100 to 30720")):
+        assert run(files, [{"keeps": "v*"}], policy=name) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_pages_that_are_missing_are_no_pass(files, capsys):
+    write, folder = files
+    page = {**json.loads((folder / "one.json").read_text()), "nextToken": "more"}
+    write("cut.json", page)
+    assert run(files, [{"keeps": "v*"}], images=("cut.json",)) == 2
+    assert "more pages follow" in capsys.readouterr().err
+    assert run(files, [{"keeps": "v4"}], images=("cut.json", "two.json")) == 0

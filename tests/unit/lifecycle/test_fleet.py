@@ -187,7 +187,7 @@ class TestSnapshots:
             [row] = fleet_run(wanted, items, now=NOW, group="Team").rows
             assert (row.gap, row.live) == (gap, live)
             assert row.expired == (0 if gap else 1)
-            assert row.group == ("x" if "tags" in read else "")
+            assert row.group == ("x" if "tags" in read else "(not known)")
 
 
 class TestGroups:
