@@ -1,6 +1,7 @@
 """`python -m ecrkit.admission`: serve the admission protocols over TLS, or judge offline what a cluster runs.
 
-Exit codes: 0 stopped as asked, or a replay that would deny nothing; 1 a replay that would deny something; 2 bad input.
+Exit codes: 0 stopped as asked, or a replay that would deny nothing; 1 a replay that would deny something, or could not
+read all; 2 bad input; 3 a replay that would deny nothing, but could not ask conditions that profiles name.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ecrkit.admission",
         description="Answer whether images may run, to Gatekeeper, Kyverno and the Kubernetes API server.",
-        epilog="exit codes: 0 stopped as asked, or nothing would be denied; 1 a replay would deny; 2 bad input",
+        epilog="exit codes: 0 stopped as asked, or nothing would be denied; 1 a replay would deny; 2 bad input; "
+        "3 a replay would deny nothing, but had conditions that cannot be judged offline",
     )
     parser.add_argument("--config", required=True, help="TOML or JSON file: profiles with their gates, and options")
     parser.add_argument("--tls-cert", help="PEM file of the server's certificate and its chain")
@@ -79,11 +81,13 @@ def _replay(options: argparse.Namespace, configuration: AdmissionConfiguration) 
         mode=configuration.mode,
     )
     with service:
-        found = replay(_json(options.replay), service)
+        found = attrs.evolve(replay(_json(options.replay), service), unjudged=configuration.conditions)
     print(found.to_json(indent=2) if options.json else str(found))
     if configuration.conditions:
         print(f"not judged offline: {', '.join(configuration.conditions)}", file=sys.stderr)
-    return 0 if found.passed else 1
+    if found.refused or found.problems:
+        return 1
+    return 3 if found.unjudged else 0
 
 
 def _tls(options: argparse.Namespace) -> TlsFiles:

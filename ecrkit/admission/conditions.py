@@ -36,6 +36,10 @@ SIGNATURE_TYPES: Final = (
 )
 """Artifact types of signatures by Notation and AWS Signer, and by cosign before its bundles."""
 
+# Source: sigstore/cosign, specs/BUNDLE_SPEC.md. The artifact type of a bundle is the media type of its content:
+# `application/vnd.dev.sigstore.bundle.v0.3+json`, before that `...bundle+json;version=0.2`. Annotations may tell bundles
+# apart, and need not be there: `...content` is `message-signature` or `dsse-envelope`, `...predicateType` is that of
+# the in-toto statement in the envelope. `cosign sign` writes an envelope whose predicate is `_SIGNS` + `v1`.
 _BUNDLE: Final = "application/vnd.dev.sigstore.bundle"
 _PREDICATE: Final = "dev.sigstore.bundle.predicateType"
 _CONTENT: Final = "dev.sigstore.bundle.content"
@@ -69,7 +73,8 @@ class Signed:
 
     It proves that a signature is there, not that it is valid or whose it is: to verify one, ask a verifier through
     `from_answer`. A bundle of Sigstore may hold a signature or any attestation; only one whose annotations say that it
-    holds a signature counts. Calls: ListImageReferrers once for each 50 artifacts.
+    holds a signature counts, and one that says nothing makes it undetermined. Calls: ListImageReferrers once for each
+    50 artifacts.
     Archived signatures do not count.
     Source: OCI distribution specification, referrers; ECR user guide, image signing.
 
@@ -83,19 +88,38 @@ class Signed:
     name: str = attrs.field(default="signed", init=False)
 
     def __call__(self, repository: str, digest: str) -> ConditionAnswer:
-        """Return pass when there is a signature, fail when there is none."""
+        """Return pass when there is a signature, fail when there is none, undetermined when a bundle may be one."""
+        silent = False
         for referrer in self.referrers(repository, digest):
             # cosign writes media types with parameters and versions of its bundle; the type before them decides.
-            kind = (referrer.artifact_type or referrer.media_type).partition(";")[0].strip()
-            if referrer.status == "ACTIVE" and (kind in self.types or _signs(kind, referrer)):
+            kind = _kind(referrer)
+            if referrer.status != "ACTIVE":
+                continue
+            if kind in self.types or _signs(kind, referrer):
                 return ConditionAnswer("pass", f"signed ({kind})")
+            silent = silent or _is_silent(kind, referrer)
+        if silent:
+            return ConditionAnswer("undetermined", "a Sigstore bundle of the image does not say what it holds")
         return ConditionAnswer("fail", "there is no signature of the image")
+
+
+def _kind(referrer: Referrer) -> str:
+    return (referrer.artifact_type or referrer.media_type).partition(";")[0].strip()
+
+
+def _is_silent(kind: str, referrer: Referrer) -> bool:
+    """Return whether it is a bundle that tells neither a signature nor the predicate of its statement."""
+    return _is_bundle(kind) and not _signs(kind, referrer) and not referrer.annotations.get(_PREDICATE)
+
+
+def _is_bundle(kind: str) -> bool:
+    return kind.startswith((f"{_BUNDLE}.", f"{_BUNDLE}+"))
 
 
 def _signs(kind: str, referrer: Referrer) -> bool:
     told = referrer.annotations
     signature = told.get(_PREDICATE, "").startswith(_SIGNS) or told.get(_CONTENT) == "message-signature"
-    return kind.startswith(_BUNDLE) and signature
+    return _is_bundle(kind) and signature
 
 
 @attrs.frozen

@@ -44,12 +44,17 @@ def _problems(values: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(values)
 
 
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class Replay(Record):
-    """The decisions on all containers of a document, and what of it could not be read."""
+    """The decisions on all containers of a document, what could not be read, and conditions nobody asked."""
 
     entries: tuple[Replayed, ...] = attrs.field(default=(), converter=_entries)
     problems: tuple[Problem, ...] = attrs.field(default=(), converter=_problems)
+    unjudged: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     @property
     def refused(self) -> tuple[Replayed, ...]:
@@ -58,8 +63,8 @@ class Replay(Record):
 
     @property
     def passed(self) -> bool:
-        """Whether everything could be read, and nothing would be kept out."""
-        return not self.problems and not self.refused
+        """Whether everything could be read, nothing would be kept out, and no condition was left unasked."""
+        return not self.problems and not self.refused and not self.unjudged
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -78,6 +83,7 @@ class Replay(Record):
                 for e in self.entries
             ],
             "problems": [p.to_dict() for p in self.problems],
+            "unjudged": list(self.unjudged),
         }
 
     def _repr_html_(self) -> str:
@@ -93,7 +99,8 @@ class Replay(Record):
     @override
     def __str__(self) -> str:
         lines = [self._line(), *(f"- {e.container.workload}: {e.decision.message}" for e in self.refused)]
-        return "\n".join([*lines, *(f"- unreadable: {p}" for p in self.problems)])
+        lines += [f"- unreadable: {p}" for p in self.problems]
+        return "\n".join([*lines, *(f"- not judged: {name}" for name in self.unjudged)])
 
     __repr__ = __str__
 

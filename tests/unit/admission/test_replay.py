@@ -77,25 +77,32 @@ class TestReplay:
 
 
 class TestCommand:
-    """`python -m ecrkit.admission --replay`: exit code 0 when nothing would be denied, 1 when something would."""
+    """`python -m ecrkit.admission --replay`: exit code 0 when nothing would be denied, 1 when something would; 3 when a condition
+    that a profile names could not be asked, since what was not asked is no yes."""
 
-    @pytest.mark.parametrize(("digest", "code"), [(CLEAN, 0), (DIRTY, 1)])
-    def test_files(self, tmp_path: Path, digest: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    @pytest.mark.parametrize(
+        ("digest", "condition", "code"),
+        [(CLEAN, "", 0), (DIRTY, "", 1), (CLEAN, 'conditions=["signed"]', 3), (DIRTY, 'conditions=["signed"]', 1)],
+    )
+    def test_files(
+        self, tmp_path: Path, digest: str, condition: str, code: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         findings = [{"name": "CVE-2026-1", "severity": "CRITICAL"}] if digest == DIRTY else []
         (tmp_path / "scan.json").write_text(json.dumps({
             "repositoryName": "team/app", "imageId": {"imageDigest": digest}, "imageScanStatus": {"status": "COMPLETE"},
             "imageScanFindings": {"imageScanCompletedAt": 1767225600.0, "findings": findings},
         }))  # fmt: skip
         (tmp_path / "pods.json").write_text(json.dumps(listed(pod(image("v1"), pulled=digest))))
-        (tmp_path / "gate.toml").write_text(
-            '[[profiles]]\nname="all"\nconditions=["signed"]\ngate={limits={CRITICAL=0}}\n'
-        )
+        (tmp_path / "gate.toml").write_text(f'[[profiles]]\nname="all"\n{condition}\ngate={{limits={{CRITICAL=0}}}}\n')
         arguments = ["--config", str(tmp_path / "gate.toml"), "--replay", str(tmp_path / "pods.json"),
                      "--scans", str(tmp_path / "scan.json")]  # fmt: skip
         assert main(arguments) == 2
         assert main([*arguments, "--account", PLACE[0], "--region", PLACE[1]]) == code
         printed = capsys.readouterr()
-        assert printed.out.startswith(f"{code} of 1 containers would be denied")
-        assert "not judged offline: signed" in printed.err
+        assert printed.out.startswith(f"{int(digest == DIRTY)} of 1 containers would be denied")
+        assert ("not judged offline: signed" in printed.err) is bool(condition)
+        assert ("- not judged: signed" in printed.out) is bool(condition)
         assert main([*arguments, "--account", PLACE[0], "--region", PLACE[1], "--json"]) == code
-        assert json.loads(capsys.readouterr().out)["passed"] is (code == 0)
+        told = json.loads(capsys.readouterr().out)
+        assert told["passed"] is (code == 0)
+        assert told["unjudged"] == (["signed"] if condition else [])
