@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ecrkit._internal.tables import size
 from ecrkit.lifecycle import FleetRun, Forecast, Timeline
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["forecast_band", "lifecycle_timeline", "savings"]
 
+_NUMBERED: Final = 20
+
 
 def lifecycle_timeline(timeline: Timeline, ax: Axes | None = None) -> Axes:
     """Draw how many images are left day by day if nobody pushes, and how many go on each day; return the axes.
 
-    Bars stand on the same axes: what expires in orange, what is archived in grey, both counted downwards from 0.
+    Bars stand on the same axes: what expires in orange, what is archived in grey below it, counted downwards from 0.
+    Up to 20 of them carry their numbers, since one great day makes all others small.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -42,7 +45,16 @@ def lifecycle_timeline(timeline: Timeline, ax: Axes | None = None) -> Axes:
     for counted, colour, label in ((expired, ORANGE, "expire that day"), (archived, GREY, "archived that day")):
         if counted:
             down = [-n for n in counted.values()]
-            drawn.bar(_numbers(counted), down, width=width, color=colour, label=label, align="edge")
+            under = [-expired[at] if counted is archived else 0 for at in counted]
+            drawn.bar(_numbers(counted), down, bottom=under, width=width, color=colour, label=label, align="edge")
+    gone = expired + archived
+    for at, place in zip(gone, _numbers(gone), strict=True) if len(gone) <= _NUMBERED else ():
+        drawn.annotate(
+            str(gone[at]), (place + width / 2, -gone[at]), xytext=(0, -2), textcoords="offset points",
+            ha="center", va="top", fontsize=8,
+        )  # fmt: skip
+    if gone:
+        drawn.margins(y=0.1)
     drawn.axhline(0, color="black", linewidth=0.8)
     drawn.set_ylabel("images")
     drawn.set_title(f"{timeline.start.repository or 'repository'}: what goes if nobody pushes")

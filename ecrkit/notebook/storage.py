@@ -331,14 +331,14 @@ def _label(drawn: Axes, name: str, count: int, cell: tuple[float, float, float, 
     """Write a name into its part where it fits: with its bytes or without, the whole or its last part, or upright."""
     x, y, width, height = cell
     last = name.rpartition("/")[2]
-    upright = height > 1.5 * width
-    along, across = (height, width) if upright else (width, height)
     for told in (f"{name}\n{size(count)}", f"{last}\n{size(count)}", name, last):
         lines = told.split("\n")
-        if max(map(len, lines)) * _LETTER <= along - 2 and 4.5 * len(lines) <= across:
-            drawn.text(x + width / 2, y + height / 2, told, ha="center", va="center", color=colour, fontsize=10,
-                       rotation=90 if upright else 0)  # fmt: skip
-            return
+        # Nobody reads upright text at a glance: only where the same does not fit level.
+        for upright, along, across in ((False, width, height), (True, height, width)):
+            if max(map(len, lines)) * _LETTER <= along - 2 and 4.5 * len(lines) <= across:
+                drawn.text(x + width / 2, y + height / 2, told, ha="center", va="center", color=colour, fontsize=10,
+                           rotation=90 if upright else 0)  # fmt: skip
+                return
 
 
 def _owners_legend(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import attrs
 import matplotlib as mpl
 import pytest
 
@@ -64,6 +65,20 @@ class TestTimeline:
         ax = lifecycle_timeline(found)
         assert labels(ax) == ["images left", "archived that day"]
         assert list(ax.lines[0].get_ydata()) == [9, 9]
+
+    def test_what_expires_and_what_is_archived_on_one_day_hide_nothing_of_each_other(self):
+        found = timeline(build(expire_older_than(5)), repository(9), now=NOW, until=NOW + DAY)
+        first, *others = found.departures
+        ax = lifecycle_timeline(attrs.evolve(found, departures=(attrs.evolve(first, action="transition"), *others)))
+        expired, archived = (group.patches for group in ax.containers)
+        assert [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in (expired[0], archived[0])] == [
+            (0, -2),
+            (-2, -3),
+        ]
+
+    def test_a_few_bars_carry_their_numbers(self):
+        ax = lifecycle_timeline(timeline(build(expire_older_than(5)), repository(9), now=NOW, until=NOW + 10 * DAY))
+        assert [text.get_text() for text in ax.texts] == ["3", "1", "1", "1", "1", "1", "1"]
 
     def test_it_draws_on_the_axes_it_is_given(self):
         import matplotlib.pyplot as plt

@@ -123,6 +123,14 @@ class TestTreemap:
         ax = storage_treemap(found, owners={"pay/api": "one", "tool": "one"})
         assert [t.get_text() for t in ax.get_legend().get_texts()] == ["one  4.0 GiB", "(no owner)  2.0 GiB"]
 
+    def test_names_stand_level_where_they_fit(self):
+        ax = storage_treemap(report(*[(f"pay/{name}", n * GIB) for name, n in (("api", 30), ("web", 29), ("job", 8))]))
+        assert {t.get_text().partition("\n")[0]: t.get_rotation() for t in ax.texts} == {
+            "pay/api": 0, "pay/web": 0, "pay/job": 0,
+        }  # fmt: skip
+        slim = storage_treemap(report(("pay/a-long-service-name", 9 * GIB), ("pay/another-long-name", GIB)))
+        assert [t.get_rotation() for t in slim.texts] == [0, 90]
+
     def test_ten_thousand_repositories(self):
         sizes = [(f"team{n % 20}/service-{n}", (n * 7919 % 10_007 + 1) * 2**20) for n in range(10_000)]
         ax = storage_treemap(report(*sizes), top=30)
