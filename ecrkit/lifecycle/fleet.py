@@ -409,9 +409,9 @@ def fleet_run(
     """
     now = require_aware(now, "now")
     assigned = wanted if wanted is None or isinstance(wanted, Assignment) else Assignment(default=_parsed(wanted))
-    work = partial(_run_chunk, wanted=assigned, now=now, in_use=in_use, group=group, count_children=count_children)
+    work = partial(_run_chunk, wanted=assigned, now=now, group=group, count_children=count_children)
     rows: list[RepositoryRun] = []
-    for part in map_chunks(work, _chunks(items), executor=executor, size=1):
+    for part in map_chunks(work, _chunks(items, in_use, apart=executor is not None), executor=executor, size=1):
         rows += part
         if on_progress is not None:
             on_progress(Progress(done=len(rows), what="repositories"))
@@ -419,21 +419,37 @@ def fleet_run(
     return FleetRun(now=now, rows=tuple(rows), in_use_gaps=gaps)
 
 
-def _chunks(items: Iterable[FleetItem | RepositoryEntry | Loader]) -> Iterator[list[FleetItem] | Loader]:
+_Chunk = tuple["list[FleetItem] | Loader", "InUse | None"]
+
+
+def _chunks(
+    items: Iterable[FleetItem | RepositoryEntry | Loader], in_use: InUse | None, *, apart: bool
+) -> Iterator[_Chunk]:
+    """Yield repositories with the images in use that concern them; a loader may return any, so it takes them all."""
     gathered: list[FleetItem] = []
+
+    def full() -> _Chunk:
+        # Sending all that runs anywhere along with every few repositories costs far more than the work on them.
+        return list(gathered), _concerning(in_use, gathered) if apart and in_use is not None else in_use
+
     for item in items:
         if callable(item):
             if gathered:
-                yield gathered
+                yield full()
                 gathered = []
-            yield item
+            yield item, in_use
             continue
         gathered.append(_item(item))
         if len(gathered) == _CHUNK:
-            yield gathered
+            yield full()
             gathered = []
     if gathered:
-        yield gathered
+        yield full()
+
+
+def _concerning(in_use: InUse, items: Iterable[FleetItem]) -> InUse:
+    named = {name for i in items for name in (i.repository, i.inventory.repository if i.inventory else "") if name}
+    return InUse(use for name in sorted(named) for use in in_use.of(name))
 
 
 def _item(given: FleetItem | RepositoryEntry) -> FleetItem:
@@ -441,17 +457,16 @@ def _item(given: FleetItem | RepositoryEntry) -> FleetItem:
 
 
 def _run_chunk(
-    chunk: Sequence[list[FleetItem] | Loader],
+    chunk: Sequence[_Chunk],
     *,
     wanted: Assignment | None,
     now: dt.datetime,
-    in_use: InUse | None,
     group: str | Callable[[str, Mapping[str, str]], str],
     count_children: bool,
 ) -> list[RepositoryRun]:
-    simulated = partial(simulate, now=now, count_children=count_children, in_use=in_use)
     found: list[RepositoryRun] = []
-    for part in chunk:
+    for part, in_use in chunk:
+        simulated = partial(simulate, now=now, count_children=count_children, in_use=in_use)
         found += _rows(part if isinstance(part, list) else map(_item, part()), wanted, simulated, group)
     return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import attrs
@@ -211,6 +213,25 @@ class TestFleets:
         assert gaps.to_dict()["in_use_gaps"] == ["prod: refused"]
         lost = self.fleet(in_use=running(":gone"))
         assert (lost.certain, lost.rows[0].unresolved) == (False, 1)
+
+    def test_only_what_concerns_them_goes_along(self):
+        """All that runs anywhere, sent along with every few repositories, would cost more than the work on them."""
+        sent: list[bytes] = []
+
+        class Sending(ThreadPoolExecutor):
+            def submit(self, work, /, *args, **more):
+                sent.append(pickle.dumps((work, args)))
+                return super().submit(work, *args, **more)
+
+        items = [FleetItem(repository=f"app{n}", inventory=attrs.evolve(releases(4), repository="")) for n in range(70)]
+        used = InUse(
+            Use(reference=f"{HOST}/app{n}:v3", workload=attrs.evolve(API, name=f"works-on-{n}-")) for n in range(70)
+        )
+        with Sending(2) as executor:
+            found = fleet_run(build(keep_last(2)), items, now=NOW, in_use=used, executor=executor)
+        assert found.rows == fleet_run(build(keep_last(2)), items, now=NOW, in_use=used).rows
+        assert len(found.endangered) == 70
+        assert [sum(f"works-on-{n}-".encode() in one for one in sent) for n in range(70)] == [1] * 70
 
     def drift(self, selections, wanted):
         live = {
