@@ -27,6 +27,7 @@ __all__ = ["ArchiveChoice", "Savings", "archive_or_keep", "savings", "total_savi
 
 _DIGITS: Final = 60
 _NOTHING: Final = ByteRange.exactly(0)
+_TOGETHER: Final = "all repositories fill the tiers of the archive together, and each was counted from the same start"
 _HEADER: Final = ("repository", "freed", "archived", "saved a month", "once")
 
 
@@ -36,6 +37,7 @@ class Savings(Record):
 
     `per_month` is what the following months cost less; negative when they cost more. `once` is what the change itself
     costs: the rest of the 90 days of archived images that go before their time. `warnings` tells what to know first.
+    `archive_room` is how many bytes the archive takes before its price changes; None when it does not change.
     """
 
     repository: str
@@ -44,6 +46,7 @@ class Savings(Record):
     per_month: MoneyRange
     once: MoneyRange
     warnings: tuple[str, ...] = ()
+    archive_room: int | None = None
 
     def explain(self) -> str:
         """Return a table for people, then the warnings."""
@@ -135,8 +138,13 @@ def savings(
         )
     return Savings(
         repository=inventory.repository, freed=freed, archived=moved, per_month=saved, once=once,
-        warnings=tuple(warnings),
+        warnings=tuple(warnings), archive_room=_room(prices, already_archived),
     )  # fmt: skip
+
+
+def _room(prices: PriceTable, already: int) -> int | None:
+    ends = [int(tier.up_to * prices.gb) for tier in prices.archive or () if tier.up_to is not None]
+    return next((end - already for end in ends if end > already), None)
 
 
 def _beyond(whole: ByteRange, *parts: ByteRange) -> ByteRange:
@@ -277,6 +285,9 @@ def _gb_months(prices: PriceTable, parts: Iterable[tuple[int, dt.timedelta]]) ->
 def total_savings(parts: Iterable[Savings], *, name: str = "all") -> Savings:
     """Return what several repositories save together.
 
+    The tiers of the archive are filled by all of them. Where they were counted from the same `already_archived` and
+    together go beyond its tier, the sum is the least only; give each what those before it archive besides.
+
     Raises:
         InvalidInput: there are none, or their currencies differ.
     """
@@ -289,6 +300,12 @@ def total_savings(parts: Iterable[Savings], *, name: str = "all") -> Savings:
         freed, archived = freed + part.freed, archived + part.archived
         monthly, once = monthly + part.per_month, once + part.once
     warnings = dict.fromkeys(warning for part in found for warning in part.warnings)
+    moving = [part for part in found if part.archived.high != 0]
+    rooms = {part.archive_room for part in moving}
+    room = rooms.pop() if len(rooms) == 1 and len(moving) > 1 else None
+    if room is not None and (archived.high is None or archived.high > room):
+        monthly = MoneyRange(monthly.low, None, (*monthly.reasons, _TOGETHER))
+        warnings[_TOGETHER] = None
     return Savings(
         repository=name, freed=freed, archived=archived, per_month=monthly, once=once, warnings=tuple(warnings)
     )

@@ -126,6 +126,22 @@ class TestArchiveOrKeep:
         assert worse.cheaper == "keep"
 
 
+def test_tiers_that_all_fill_together_leave_the_sum_a_lower_bound() -> None:
+    def moving(name: str, already: int = 0):
+        one = made(name, (f"layer {name}", 100 * TB), config=GIB)
+        return savings(
+            held(entry(one), read=[one]), prices=US, now=NOW, archived=[one.digest], already_archived=already
+        )
+
+    apart = total_savings([moving("a"), moving("b")])
+    assert (apart.per_month.low, apart.per_month.high) == (usd("0"), None)
+    assert any("together" in warning for warning in apart.warnings)
+    inrow = total_savings([moving("a"), moving("b", 100 * TB + GIB)])
+    # 200 TB and 2 GB, of which what is above 150 TB costs 0.03 less.
+    assert inrow.per_month.exact == usd("1536.06")
+    assert total_savings([moving("a")]).per_month.exact == usd("0")
+
+
 def test_totals() -> None:
     parts = [savings(held(entry(C)), prices=US, now=NOW, removed=[C.digest]) for _ in range(2)]
     assert total_savings(parts).per_month.exact == usd("1.00")
