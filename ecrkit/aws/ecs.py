@@ -60,6 +60,28 @@ class EcsGateway:
             self._services(cluster, uses, gaps, definitions)
         return InUse(uses, gaps=gaps)
 
+    @needs("ecs:ListTaskDefinitionFamilies", "ecs:DescribeTaskDefinition")
+    def startable(self) -> InUse:
+        """Return what the newest active task definition of every family names.
+
+        That is what schedules and pipelines start that no service keeps running. A family that nobody uses any more
+        counts as long as it is active. A schedule that pins an older revision is not seen.
+
+        Calls: one for each 100 families, and one for each family.
+        """
+        uses: list[Use] = []
+        gaps: list[Gap] = []
+        known: dict[str, Any] = {}
+        try:
+            for family in self._caller.listing(
+                "ListTaskDefinitionFamilies", {"status": "ACTIVE", "maxResults": 100},
+                lambda answer: list(answer.get("families") or ()),
+            ):  # fmt: skip
+                uses.extend(self._definition(family, "", "", gaps, known))
+        except AwsCallFailed as fault:
+            gaps.append(Gap(where=f"ecs task definitions of {self._region}", why=str(fault)))
+        return InUse(uses, gaps=gaps)
+
     def _arns(self, operation: str, parameters: Mapping[str, Any], key: str) -> Listing[str]:
         return self._caller.listing(
             operation, {**parameters, "maxResults": 100}, lambda answer: list(answer.get(key) or ())

@@ -130,6 +130,7 @@ class Registry(Connection):
         pods: Mapping[str, Any] | Iterable[Mapping[str, Any]] = (),
         cluster: str = "",
         ecs: bool | Iterable[str] = True,
+        task_definitions: bool = False,
         functions: bool = True,
     ) -> InUse:
         """Return the images that run: in Pods that the caller brings, in ECS, and in Lambda functions of this Region.
@@ -141,6 +142,8 @@ class Registry(Connection):
             pods: what `kubectl get pods -A -o json` prints, parsed.
             cluster: the name of the Pods' cluster, for people.
             ecs: ask ECS: of all clusters, of those named, or not at all.
+            task_definitions: ask ECS for the newest task definition of every family too, for tasks that only a schedule
+                or a pipeline starts; one call each.
             functions: ask Lambda.
 
         Raises:
@@ -163,6 +166,10 @@ class Registry(Connection):
             from ecrkit.aws.ecs import EcsGateway
 
             found |= EcsGateway(self._session.caller("ecs")).in_use(None if isinstance(ecs, bool) else ecs)
+        if task_definitions:
+            from ecrkit.aws.ecs import EcsGateway
+
+            found |= EcsGateway(self._session.caller("ecs")).startable()
         if functions:
             from ecrkit.aws.functions import LambdaGateway
 

@@ -30,6 +30,8 @@ _REFERENCE: Final = re.compile(
     r"[0-9]{12}\.dkr(?:\.ecr|-ecr)[a-z0-9.-]{1,80}/[a-z0-9][a-z0-9._/-]{1,255}"
     r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
+_COMPOSED: Final = re.compile(r"[:@/._-]*(?:\$[{(A-Za-z_]|\{\{)|[:@/._-]+(?:\{|%[sdv])")
+"""What goes on after a name in a template: a variable of a shell, of Helm, of Python or of Go."""
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _SUFFIXES: Final = (".yaml", ".yml", ".json", ".tf", ".tfvars", ".toml", ".env", ".sh", "Dockerfile", ".dockerfile")
 
@@ -132,6 +134,9 @@ def seen_by_inspector(
         for arn, told in _inspected(item):
             count, last = told.get("inUseCount"), _time(told.get("lastInUseAt"))
             running = isinstance(count, int) and count > 0
+            if not running and (fault := _unread(told, dated=within is not None)):
+                gaps.append(Gap(where=f"Inspector item {number}", why=f"{arn!r:.120}: {fault}"))
+                continue
             recent = within is not None and last is not None and last >= now - within
             if not running and not recent:
                 continue
@@ -166,6 +171,16 @@ def _inspected(item: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]
             yield str(resource.get("id")), image
 
 
+def _unread(told: Mapping[str, Any], *, dated: bool) -> str:
+    """Return which member cannot be read, so that nobody can say whether the image runs."""
+    count, last = told.get("inUseCount"), told.get("lastInUseAt")
+    if count is not None and not isinstance(count, int):
+        return f"inUseCount is {count!r:.40}"
+    if dated and last is not None and _time(last) is None:
+        return f"lastInUseAt is {last!r:.40}"
+    return ""
+
+
 def _time(value: object) -> dt.datetime | None:
     try:
         return None if value is None else parse_time(value)
@@ -176,7 +191,8 @@ def _time(value: object) -> dt.datetime | None:
 def named_in_text(text: str, *, name: str) -> InUse:
     """Return the images of private registries that a text names in full, such as a manifest, a values file, a script.
 
-    A name that a tool puts together from parts, as Kustomize and Helm do, cannot be seen: render it first.
+    A name that a tool puts together from parts, as Kustomize and Helm do, cannot be seen: render it first. Where its
+    first parts are in the text, as in `.../team/app:${TAG}`, it is a gap.
 
     Args:
         text: of any format.
@@ -188,18 +204,30 @@ def named_in_text(text: str, *, name: str) -> InUse:
         >>> use.reference.rpartition("/")[2], use.workload.name
         ('app:v1', 'deploy.yaml:1')
     """
-    return InUse(
-        Use(reference=found[0], workload=Workload(platform="text", kind="File", name=f"{name}:{number}"), source="text")
-        for number, line in enumerate(text.splitlines(), 1)
-        for found in _REFERENCE.finditer(line)
-    )
+    uses: list[Use] = []
+    gaps: list[Gap] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for found in _REFERENCE.finditer(line):
+            where, reference = f"{name}:{number}", found[0]
+            end = found.end()
+            begun = end - len(reference) + len(reference.rstrip("/._-"))
+            if _COMPOSED.match(line, begun, end + 4):
+                why = f"{reference:.120} goes on with parts that are not in the text; render it first"
+                gaps.append(Gap(where=where, why=why))
+                continue
+            # Without a tag, what ends like a sentence is one.
+            named = reference if ":" in reference else reference.rstrip("/._-")
+            uses.append(
+                Use(reference=named, workload=Workload(platform="text", kind="File", name=where), source="text")
+            )
+    return InUse(uses, gaps=gaps)
 
 
 def named_in_folder(folder: str | os.PathLike[str], *, suffixes: Sequence[str] = _SUFFIXES) -> InUse:
     """Return the images that the files below a folder name in full, such as those of a GitOps repository.
 
     Links are not followed, and `.git` is not looked into. A file that cannot be read, is no UTF-8 or has more than
-    4 MiB is a gap.
+    4 MiB is a gap, and so is a name that goes on with a variable.
 
     Args:
         folder: a checkout, for example.
@@ -226,7 +254,9 @@ def named_in_folder(folder: str | os.PathLike[str], *, suffixes: Sequence[str] =
                 if path.stat().st_size > _MOST_BYTES:
                     gaps.append(Gap(where=shown, why=f"has more than {_MOST_BYTES} bytes"))
                     continue
-                uses += named_in_text(path.read_text("utf-8"), name=shown)
+                found = named_in_text(path.read_text("utf-8"), name=shown)
+                uses.extend(found.uses)
+                gaps.extend(found.gaps)
             except (OSError, UnicodeDecodeError) as fault:
                 gaps.append(Gap(where=shown, why=str(fault)))
     return InUse(uses, gaps=gaps)

@@ -54,6 +54,26 @@ class TestEcs:
         assert {u.workload.cluster for u in found} == {"prod"}
         assert found.repositories == ("team/app",)
 
+    def test_what_only_a_schedule_starts(self, session):
+        made, opened = session
+        ecs = made.client("ecs")
+        for tag in ("v1", "v2"):
+            ecs.register_task_definition(
+                family="nightly",
+                containerDefinitions=[{"name": "app", "image": IMAGE.replace("v1", tag), "memory": 9}],
+            )
+        assert len(EcsGateway(opened.caller("ecs")).in_use()) == 0
+        [use] = EcsGateway(opened.caller("ecs")).startable()
+        assert (use.reference, str(use.workload)) == (
+            IMAGE.replace("v1", "v2"), "ecs TaskDefinition nightly:2 (container app)",
+        )  # fmt: skip
+
+    def test_families_that_may_not_be_listed_are_a_gap(self, stubbed):
+        caller, stub = stubbed("ecs")
+        stub.add_client_error("list_task_definition_families", "AccessDeniedException", "no", 400)
+        with stub:
+            assert [g.where for g in EcsGateway(caller).startable().gaps] == ["ecs task definitions of us-east-1"]
+
     def test_an_unknown_cluster_is_a_gap(self, session):
         found = EcsGateway(session[1].caller("ecs")).in_use(["nowhere"])
         assert [g.where for g in found.gaps] == ["ecs tasks of nowhere", "ecs services of nowhere"]

@@ -112,6 +112,11 @@ class TestInspector:
         assert (use.workload.name, use.since) == ("not running now", NOW - dt.timedelta(days=6))
         assert len(seen_by_inspector([answer], now=NOW)) == 0
 
+    @pytest.mark.parametrize("image", [{"inUseCount": "3"}, {"inUseCount": 0, "lastInUseAt": "yesterday"}])
+    def test_what_cannot_be_read_is_a_gap(self, image):
+        found = seen_by_inspector([finding(ARN, **image)], within=dt.timedelta(days=7), now=NOW)
+        assert (len(found), len(found.gaps)) == (0, 1)
+
     def test_an_arn_that_names_no_image_is_a_gap(self):
         assert not seen_by_inspector([finding("nonsense", inUseCount=1)], now=NOW).complete
 
@@ -139,6 +144,23 @@ class TestTexts:
         found = named_in_text("\n" + line, name="f")
         assert [u.reference for u in found] == wanted
         assert {u.workload.name for u in found} <= {"f:2"}
+
+    @pytest.mark.parametrize(
+        "rest",
+        [":${TAG}", ":$TAG", "${SUFFIX}:v1", "/$NAME", ":{{ .Values.tag }}", ":{tag}", ":%s", "-%s:v1", ":v1-$(sha)"],
+    )
+    def test_a_name_of_parts_is_a_gap_and_no_other_image(self, rest):
+        found = named_in_text(f"image: {HOST}/team/app{rest}", name="f")
+        assert len(found) == 0
+        assert [g.where for g in found.gaps] == ["f:1"]
+
+    @pytest.mark.parametrize(
+        ("rest", "name"), [(".", ""), ("/ is full", ""), (":v1$", ":v1"), (":v1</i>", ":v1"), (":v1-", ":v1-")]
+    )
+    def test_the_end_of_a_name(self, rest, name):
+        found = named_in_text(f"{HOST}/team/app{rest}", name="f")
+        assert [u.reference for u in found] == [f"{HOST}/team/app{name}"]
+        assert found.complete
 
     def test_a_hostile_line_ends(self):
         assert len(named_in_text("123456789012.dkr.ecr." * 20_000, name="f")) == 0
