@@ -138,9 +138,10 @@ class Attribution(Record):
         return frame(self.to_columns())
 
     def explain(self) -> str:
-        """Return a table for people, and the repositories without an owner by name."""
+        """Return a table for people, and by name the repositories without an owner and those not read."""
         text = f"{self}\n" + text_table(_HEADER, self._rows(), right=frozenset({1, 2, 3, 4}))
-        return text + (f"\nwithout an owner: {', '.join(self.unowned)}" if self.unowned else "")
+        text += f"\nwithout an owner: {', '.join(self.unowned)}" if self.unowned else ""
+        return text + (f"\ncould not be read: {', '.join(self.gaps)}" if self.gaps else "")
 
     def _rows(self) -> list[tuple[object, ...]]:
         whole = self.total.low or 1

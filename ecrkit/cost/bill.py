@@ -34,6 +34,9 @@ UNTAGGED: Final = "(untagged)"
 """How tables name what carries no value of a tag."""
 
 _USAGE_TYPE: Final = "USAGE_TYPE"
+_COLUMNS: Final = frozenset(
+    {"start", "end", "kind", "region", "amount", "currency", "quantity", "quantity_unit", "estimated"}
+)
 
 
 @attrs.frozen
@@ -189,13 +192,17 @@ class Bill(Record):
         return tuple(sorted(made, key=lambda group: (-group.amount, group.name)))
 
     def to_columns(self) -> dict[str, list[Any]]:
-        """Return one row for each line, as columns: times, one column for each key, amounts and decoded usage."""
+        """Return one row for each line, as columns: times, one column for each key, amounts and decoded usage.
+
+        A key that is called as another column is, such as a tag `region`, stands as `region (key)`.
+        """
         columns: dict[str, list[Any]] = {
             "start": [line.start for line in self.lines],
             "end": [line.end for line in self.lines],
         }
         for place, key in enumerate(self.grouped_by):
-            columns[key] = [line.group[place] for line in self.lines]
+            name = f"{key} (key)" if key in _COLUMNS else key
+            columns[name] = [line.group[place] for line in self.lines]
         return columns | {
             "kind": [None if line.usage is None else line.usage.kind for line in self.lines],
             "region": [None if line.usage is None else line.usage.region for line in self.lines],

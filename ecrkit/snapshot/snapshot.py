@@ -243,6 +243,9 @@ class Snapshot(Mapping[str, RepositorySnapshot]):
     def inventories(self, *, gaps: OnGap = "raise") -> Iterator[tuple[str, Inventory]]:
         """Yield the name and the inventory of each repository, one in memory at a time.
 
+        A repository that is skipped is absent, which `ecrkit.cost` takes for one that stores nothing: give it
+        `sources()`, where it stands as a gap.
+
         Raises:
             NotRead: at once, and before any is yielded: the images of one were not read, and `gaps` is "raise".
         """

@@ -9,7 +9,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from ecrkit.cost.bill import Dimension, read_pages
+from ecrkit.cost.bill import _COLUMNS, Dimension, read_pages
 from ecrkit.cost.explorer import ECR_SERVICE, CostAllocationTag, CostExplorer, NoBills
 from ecrkit.cost.usage_types import BILLING_CODES, usage_type
 from ecrkit.errors import Denied, InvalidInput
@@ -219,6 +219,13 @@ class TestAmounts:
             bill.by("Owner")
         with pytest.raises(InvalidInput, match="usage type"):
             bill.by_region()
+
+    def test_a_tag_that_is_called_as_a_column_loses_nothing(self):
+        source = Canned(page(group("region$north", "EU-TimedStorage-ByteHrs")))
+        columns = CostExplorer(source).bill(START, END, group_by=["region"]).to_columns()
+        assert (columns["region (key)"], columns["region"]) == (["north"], ["eu-west-1"])
+        fixed = CostExplorer(Canned(page())).bill(START, END).to_columns().keys() - {"USAGE_TYPE"}
+        assert fixed == _COLUMNS
 
     def test_frame_and_html(self):
         found = page(group("Team$<b>", "EU-TimedStorage-ByteHrs", amount="1.50", quantity="15"))

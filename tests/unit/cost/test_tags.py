@@ -175,6 +175,7 @@ class TestService:
         assert cost.storage().bytes.high is None
         assert list(cost.storage().gaps) == ["pay/job"]
         assert cost.attribute().gaps == ("pay/job",)
+        assert cost.attribute().explain().endswith("could not be read: pay/job")
 
     def test_without_credentials_nothing_is_a_report_of_gaps(self, registry) -> None:
         class Expired:
