@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 
@@ -161,5 +163,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _end(code: int) -> NoReturn:
+    """End the process, and wait for no call that hangs in a thread of another pool: a grace period is short."""
+    # Daemons count: Python joins the threads of every executor, whatever they are.
+    if threading.enumerate() == [threading.main_thread()]:
+        sys.exit(code)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -37,9 +37,9 @@ SIGNATURE_TYPES: Final = (
 """Artifact types of signatures by Notation and AWS Signer, and by cosign before its bundles."""
 
 # Source: sigstore/cosign, specs/BUNDLE_SPEC.md. The artifact type of a bundle is the media type of its content:
-# `application/vnd.dev.sigstore.bundle.v0.3+json`, before that `...bundle+json;version=0.2`. Annotations may tell bundles
-# apart, and need not be there: `...content` is `message-signature` or `dsse-envelope`, `...predicateType` is that of
-# the in-toto statement in the envelope. `cosign sign` writes an envelope whose predicate is `_SIGNS` + `v1`.
+# `application/vnd.dev.sigstore.bundle.v0.3+json`, before that `...bundle+json;version=0.2`. Annotations may tell one
+# from another, and need not be there: `...content` is `message-signature` or `dsse-envelope`, `...predicateType` is
+# that of the in-toto statement in the envelope. `cosign sign` writes an envelope whose predicate is `_SIGNS` + `v1`.
 _BUNDLE: Final = "application/vnd.dev.sigstore.bundle"
 _PREDICATE: Final = "dev.sigstore.bundle.predicateType"
 _CONTENT: Final = "dev.sigstore.bundle.content"

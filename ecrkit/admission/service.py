@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,6 +19,7 @@ from ecrkit.admission.profiles import AdmissionProfile, AdmissionProfiles
 from ecrkit.admission.references import NamedImage, named_image
 from ecrkit.admission.single_flight import SingleFlight
 from ecrkit.admission.sources import FindingsOf
+from ecrkit.admission.workers import DaemonWorkers
 from ecrkit.errors import EcrkitError, InvalidInput, NotFound, Problem, Throttled, Unavailable
 from ecrkit.ports import Clock
 from ecrkit.refs import ImageRef
@@ -144,7 +145,7 @@ class VerdictService:
     mode: Mode = "enforce"
     clock: Clock = attrs.field(factory=SystemClock)
     observers: Sequence[Callable[[Decision, float], None]] = attrs.field(default=(), converter=_observers)
-    _pool: ThreadPoolExecutor = attrs.field(init=False, repr=False)
+    _pool: DaemonWorkers = attrs.field(init=False, repr=False)
     _room: threading.BoundedSemaphore = attrs.field(init=False, repr=False)
     _decided: TimedCache[_Kept, Decision] = attrs.field(init=False, repr=False)
     _last_good: TimedCache[_Kept, Decision] = attrs.field(init=False, repr=False)
@@ -167,7 +168,7 @@ class VerdictService:
         if problems:
             raise InvalidInput("no verdict service", problems)
         set_ = object.__setattr__
-        set_(self, "_pool", ThreadPoolExecutor(self.limits.workers, thread_name_prefix="ecrkit-admission"))
+        set_(self, "_pool", DaemonWorkers(self.limits.workers, name="ecrkit-admission"))
         set_(self, "_room", threading.BoundedSemaphore(self.limits.workers + self.limits.queue))
         set_(self, "_decided", TimedCache(self.limits.entries, self.clock))
         set_(self, "_last_good", TimedCache(self.limits.entries, self.clock))
@@ -254,7 +255,7 @@ class VerdictService:
         if not self._room.acquire(blocking=False):
             return None
         try:
-            future = self._pool.submit(self._ask, question, profile, place, ref)
+            future = self._pool.submit(lambda: self._ask(question, profile, place, ref))
         except RuntimeError:  # the pool is closed
             self._room.release()
             return None
@@ -402,8 +403,11 @@ class VerdictService:
         self._digests.clear()
 
     def close(self) -> None:
-        """Stop the workers: what waits is cancelled, and further questions are undetermined."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Stop the workers and return at once: what waits is cancelled, and further questions are undetermined.
+
+        A call under way goes on in a daemon thread, which does not keep the process from ending.
+        """
+        self._pool.close()
 
     def __enter__(self) -> Self:
         """Return the service."""

@@ -276,6 +276,37 @@ class TestProgram:
         assert [e["event"] for e in events] == ["denied", "a request was refused", "draining", "stopped"]
         assert "not-a-secret" not in rest
 
+    def test_a_registry_that_never_answers_does_not_hold_up_the_end(
+        self, tmp_path: Path, certificates: Certificates
+    ) -> None:
+        (tmp_path / "gate.toml").write_text("deadline_seconds = 0.2\n" + CONFIG)
+        folder = certificates.folder
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are taken, and nothing is said
+            endpoint = {"AWS_ENDPOINT_URL_ECR": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+            program = subprocess.Popen(
+                [sys.executable, "-m", "ecrkit.admission", "--config", str(tmp_path / "gate.toml"), "--tls-cert",
+                 str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem"), "--client-ca", str(folder / "ca.pem")],
+                stderr=subprocess.PIPE, text=True, env=self._environment() | endpoint,
+            )  # fmt: skip
+            try:
+                assert program.stderr is not None
+                port = json.loads(program.stderr.readline())["port"]
+                host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+                for image in (f"{host}/team/app@sha256:{'a' * 64}", f"{host}/team/app:v1"):
+                    body = json.dumps({"images": [image], "namespace": "pay"}).encode()
+                    answer = json.loads(ask(port, certificates.context("client.pem"), body=body)[1])
+                    assert answer["allowed"] is False
+                silent.settimeout(10)
+                with silent.accept()[0], silent.accept()[0]:  # both calls are under way
+                    program.send_signal(signal.SIGTERM)
+                    assert program.wait(15) == 0
+                    assert '"stopped"' in program.stderr.read()
+            finally:
+                program.kill()
+                program.wait(20)
+                if program.stderr is not None:
+                    program.stderr.close()
+
     @pytest.mark.parametrize(
         ("more", "message"), [([], "--tls-cert"), (["--tls-cert", "x", "--tls-key", "y"], "cannot be used")]
     )
