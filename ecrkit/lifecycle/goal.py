@@ -29,6 +29,7 @@ __all__ = [
     "Goal",
     "bytes_within",
     "families_of",
+    "holders_of",
     "must_stay",
     "newest_key",
     "protective_tags",
@@ -195,6 +196,10 @@ def must_stay(
     used = {} if in_use is None else in_use.in_inventory(inventory).by_digest
     for digest, uses in used.items():
         keep(inventory[digest], f"in use by {uses[0].workload}")
+        for child in _unheld(inventory, digest):
+            keep(inventory[child], f"in use: {digest[:19]} references it, and an archived index holds nothing")
+            _keep_subjects(inventory, child, keep)
+        _keep_subjects(inventory, digest, keep)
     for pattern in goal.never_delete:
         match = compile_glob(pattern)
         for image in inventory:
@@ -222,7 +227,9 @@ def must_stay(
                 keep(image, f"a step back from {','.join(members[n].tags)}, which is in use")
     edge = cutoff(now, goal.untagged_days)
     for image in active:
-        alone = not image.tags and not inventory.parents_of(image.digest) and inventory.subject_of(image.digest) is None
+        alone = (
+            not image.tags and not holders_of(inventory, image.digest) and inventory.subject_of(image.digest) is None
+        )
         if alone and pushed_of(image) >= edge:
             keep(image, f"untagged for no more than {goal.untagged_days} days")
     for digest in list(found):
@@ -237,10 +244,38 @@ def must_stay(
     return {digest: tuple(reasons) for digest, reasons in found.items()}
 
 
+def holders_of(inventory: Inventory, digest: str) -> list[Image]:
+    """Return the indexes that hold an image while they stay; one that is archived holds nothing."""
+    return [p for p in inventory.parents_of(digest) if p.status != "ARCHIVED" and p.digest != digest]
+
+
+def _unheld(inventory: Inventory, digest: str) -> Iterable[str]:
+    """Yield what an archived index, or one below it, references and does not hold."""
+    seen, waiting = {digest}, [digest]
+    while waiting:
+        at = waiting.pop()
+        for child in inventory.children_of(at):
+            if child in inventory and child not in seen:
+                seen.add(child)
+                waiting.append(child)
+                if inventory[at].status == "ARCHIVED":
+                    yield child
+
+
+def _keep_subjects(inventory: Inventory, digest: str, keep: Callable[[Image, str], None]) -> None:
+    """Keep what an image refers to: it would go with its subject."""
+    seen = {digest}
+    subject = inventory.subject_of(digest)
+    while subject is not None and subject in inventory and subject not in seen:
+        keep(inventory[subject], f"in use: {digest[:19]} refers to it and would go with it")
+        seen.add(subject)
+        subject = inventory.subject_of(subject)
+
+
 def _keep_holders(inventory: Inventory, digest: str, keep: Callable[[Image, str], None]) -> None:
     """Keep an index for an untagged image that only lives as long as an index holds it."""
     seen = {digest}
-    while not inventory[digest].tags and (parents := inventory.parents_of(digest)):
+    while not inventory[digest].tags and (parents := holders_of(inventory, digest)):
         holder = max(parents, key=lambda p: (bool(p.tags), newest_key(p)))
         if holder.digest in seen:
             return

@@ -31,6 +31,7 @@ from ecrkit.lifecycle.goal import (
     Family,
     Goal,
     families_of,
+    holders_of,
     must_stay,
     newest_key,
     protective_tags,
@@ -210,7 +211,7 @@ def _protective_tags(
         and image.status == "ACTIVE"
         and not image.tags
         and pushed_of(image) < edge
-        and not inventory.parents_of(image.digest)
+        and not holders_of(inventory, image.digest)
         and inventory.subject_of(image.digest) is None
     ]
     return protective_tags(inventory, bare)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import attrs
@@ -15,14 +15,17 @@ from ecrkit._internal.tables import text_table
 from ecrkit.deployments.in_use import InUse
 from ecrkit.images.inventory import Inventory
 from ecrkit.lifecycle.builder import protect
-from ecrkit.lifecycle.goal import PROTECTED, protective_tags, with_tags
+from ecrkit.lifecycle.goal import PROTECTED, holders_of, protective_tags, with_tags
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError
+from ecrkit.lifecycle.rules import Rule
 from ecrkit.lifecycle.run import Run
 from ecrkit.lifecycle.simulate import simulate
 
 __all__ = ["Protection", "Shield", "protections"]
 
 _MOST_RULES: Final = 50
+_NEVER: Final = 36_500
+"""Days in the archive that no image reaches: a rule that selects and takes nothing."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -93,7 +96,7 @@ def protections(
 
     Two ways are tried. By `rules`: one rule more for each image, on one of its tags, before all others; an untagged
     image needs a tag first. By `tags`: one rule more, and one tag for each image. What an index holds is kept by
-    keeping the index.
+    keeping the index. An archived image is shielded by a rule on its tag; one without a tag must be restored first.
 
     Raises:
         LifecyclePolicyError: it is no valid policy.
@@ -115,29 +118,72 @@ def protections(
     run = simulate(policy, inventory, now=now, count_children=count_children, in_use=in_use)
     if not run.endangered:
         return Protection(run=run, endangered=(), shields=())
-    # Children go with their index: shielding it is enough, unless the child itself is what runs.
-    named = () if run.in_use is None else run.in_use.by_digest
-    wanted = [d for d in run.endangered if d in named and not _held_by_named(inventory, d, named)]
-    every = protective_tags(inventory, wanted)
+    wanted = _wanted(run)
+    active = [d for d in wanted if inventory[d].storage_class == "standard"]
+    every = protective_tags(inventory, active)
     bare = {d: tag for d, tag in every.items() if not inventory[d].tags}
-    singles = [bare.get(d) or inventory[d].tags[0] for d in wanted]
+    singles = [bare.get(d) or inventory[d].tags[0] for d in active]
+    # A tag cannot be put on an archived image without restoring it.
+    archived = [inventory[d].tags[0] for d in wanted if inventory[d].storage_class == "archive" and inventory[d].tags]
     return Protection(
         run=run,
         endangered=run.endangered,
         shields=(
-            _shield(run, "rules", singles, bare),
-            _shield(run, "tags", [f"{PROTECTED}*"], every),
+            _shield(run, "rules", singles, bare, archived),
+            _shield(run, "tags", [f"{PROTECTED}*"] * bool(every), every, archived),
         ),
     )
 
 
-def _held_by_named(inventory: Inventory, digest: str, named: Container[str]) -> bool:
-    """Return whether an index that gets a shield of its own holds the image; one that is archived holds nothing."""
-    return any(p.digest in named and p.status != "ARCHIVED" for p in inventory.parents_of(digest))
+def _wanted(run: Run) -> list[str]:
+    """Return the images to shield: with them everything in use stays that would have gone.
+
+    Children stay with their index, unless that is archived; a referrer stays only with its subject, too.
+    """
+    inventory = run.inventory
+    going = {*run.expired, *run.transitioned, *run.cascaded}
+    found: dict[str, None] = {}
+    covered: set[str] = set()
+
+    def shield(digest: str) -> None:
+        found[digest] = None
+        waiting = [digest]
+        while waiting:
+            at = waiting.pop()
+            if at in covered:
+                continue
+            covered.add(at)
+            if inventory[at].status != "ARCHIVED":
+                waiting += [child for child in inventory.children_of(at) if child in inventory]
+
+    def shield_all(digest: str) -> None:
+        at: str | None = digest
+        while at is not None and at in going and at not in covered:
+            shield(at)
+            at = inventory.subject_of(at)
+
+    held = [d for d in run.endangered if any(p.digest in run.used for p in holders_of(inventory, d))]
+    for digest in (*(d for d in run.endangered if d not in set(held)), *held):
+        if digest not in covered:
+            shield_all(digest)
+    for digest in run.endangered:  # what an index holds may refer to an image that goes
+        subject = inventory.subject_of(digest)
+        if subject is not None and not holders_of(inventory, digest):
+            shield_all(subject)
+    return list(found)
 
 
-def _shield(run: Run, way: Literal["rules", "tags"], patterns: list[str], tags: Mapping[str, str]) -> Shield:
+def _shield(
+    run: Run, way: Literal["rules", "tags"], patterns: list[str], tags: Mapping[str, str], archived: list[str]
+) -> Shield:
     before = [rule for pattern in patterns for rule in protect(patterns=[pattern]).rules()]
+    before += [
+        Rule(
+            priority=1, tag_status="tagged", tag_patterns=(tag,), storage_class="archive",
+            count_type="sinceImageTransitioned", count_number=_NEVER,
+        )
+        for tag in archived
+    ]  # fmt: skip
     rules = [*before, *run.policy.rules]
     total = len(rules)
     try:

@@ -38,6 +38,7 @@ from ecrkit.lifecycle import (
     templates,
     timeline,
 )
+from ecrkit.lifecycle.goal import with_tags
 from ecrkit.records import Image
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
@@ -174,6 +175,61 @@ class TestProtectiveTags:
         found = protections(build(keep_last(1)), inventory, running(":multi", ":child"), now=NOW)
         assert found.endangered == (digest(2),)
         assert found.best is not None
+
+
+class TestWhatGoesWithOthers:
+    """An archived index holds nothing, and a referrer goes with its subject: what runs is kept all the same."""
+
+    ARCHIVED = {"status": "ARCHIVED", "last_archived_at": NOW - dt.timedelta(days=200)}
+
+    def kept(self, inventory, used, policy):
+        found = protections(policy, inventory, used, now=NOW)
+        assert found.endangered
+        assert found.best is not None, found.to_text()
+        run = simulate(found.best.policy, with_tags(inventory, found.best.tags), now=NOW, in_use=used)
+        assert run.endangered == ()
+        proposal = propose(inventory, Goal(keep_releases=1, untagged_days=1), now=NOW, in_use=used)
+        proved = simulate(proposal.policy, proposal.run.inventory, now=NOW, in_use=used)
+        assert proved.endangered == ()
+        return found
+
+    def test_the_children_of_an_archived_index(self):
+        inventory = Inventory(
+            [image(1, "multi", days=300, **self.ARCHIVED), image(2, days=300), image(3, "new")],
+            children={digest(1): (digest(2),)}, repository="team/app",
+        )  # fmt: skip
+        found = self.kept(inventory, running(":multi"), build(keep_last(1)))
+        assert found.endangered == (digest(2),)
+
+    def test_a_referrer_that_runs(self):
+        inventory = Inventory(
+            [image(1, "v1", days=300), image(2, "v2", days=9, subject_digest=digest(1)), image(3, "v3")],
+            repository="team/app",
+        )
+        self.kept(inventory, running(":v2"), build(keep_last(2)))
+
+    def test_an_archived_image_with_a_tag(self):
+        inventory = Inventory(
+            [image(1, "v1", days=300, **self.ARCHIVED), image(2, "v2", days=300, **self.ARCHIVED)],
+            repository="team/app",
+        )
+        policy = build(delete_archived(after_days=90))
+        best = self.kept(inventory, running(":v1"), policy).best
+        assert best is not None
+        assert simulate(best.policy, inventory, now=NOW).expired == (digest(2),)
+
+    def test_an_archived_image_without_one_must_be_restored(self):
+        inventory = Inventory([image(1, days=300, **self.ARCHIVED)], repository="team/app")
+        found = protections(build(delete_archived(after_days=90)), inventory, running(f"@{digest(1)}"), now=NOW)
+        assert (len(found.endangered), found.best) == (1, None)
+
+    def test_indexes_that_hold_each_other(self):
+        ring = Inventory(
+            [image(1, "a", days=9), image(2, "b", days=9), image(3, "new")],
+            children={digest(1): (digest(2),), digest(2): (digest(1),)}, repository="team/app",
+        )  # fmt: skip
+        found = self.kept(ring, running(":a", ":b"), build(keep_last(1)))
+        assert len(found.endangered) == 2
 
 
 class TestTimelines:
