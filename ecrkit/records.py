@@ -34,6 +34,7 @@ __all__ = [
     "Referrer",
     "Repository",
     "ScanSummary",
+    "SigningStatus",
     "StorageClass",
     "images_from_api",
 ]
@@ -433,6 +434,19 @@ class Referrer(Record):
     artifact_type: str | None = None
     annotations: Mapping[str, str] = attrs.field(factory=dict, hash=False)
     status: str = "ACTIVE"
+
+
+@attrs.frozen(kw_only=True)
+class SigningStatus(Record):
+    """What became of a managed signature: IN_PROGRESS, COMPLETE, FAILED, or what ECR says in time to come.
+
+    Source: ECR API reference, ImageSigningStatus.
+    """
+
+    profile_arn: str
+    status: str
+    failure_code: str | None = None
+    failure_reason: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ from ecrkit.aws.ecr.pull_through import EcrPullThrough
 from ecrkit.aws.ecr.replication import EcrReplication
 from ecrkit.aws.ecr.repositories import EcrRepositories
 from ecrkit.aws.ecr.scanning import EcrScanning
+from ecrkit.aws.ecr.signing import EcrSigning
 from ecrkit.aws.ecr.templates import EcrTemplates
 from ecrkit.aws.ecr.tokens import EcrTokens
 
@@ -26,6 +27,7 @@ class EcrGateway(
     EcrLayers,
     EcrLifecycle,
     EcrScanning,
+    EcrSigning,
     EcrPolicies,
     EcrReplication,
     EcrPullThrough,

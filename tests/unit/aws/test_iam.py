@@ -60,6 +60,7 @@ USES = {
     "lifecycle_preview": lambda g: g.lifecycle_preview("app"),
     "authorization_token": lambda g: g.authorization_token(),
     "scan_pages": lambda g: g.scan_pages("app", DIGEST).all(),
+    "signing_status": lambda g: g.signing_status("app", DIGEST),
     "start_scan": lambda g: g.start_scan("app", DIGEST),
     "scanning_configuration": lambda g: g.scanning_configuration(),
     "put_scanning_configuration": lambda g: g.put_scanning_configuration({"scanType": "BASIC", "rules": []}),
