@@ -323,31 +323,42 @@ class CostService:
         Raises:
             PlanOutdated: tags changed, or cannot be read any more; nothing was written.
         """
-        changes: list[str] = []
-        for change in plan.changes:
-            try:
-                now = dict(self.resource_tags.tags_of(change.arn))
-            except AwsCallFailed as fault:
-                changes.append(f"{change.repository}: its tags cannot be read: {fault}")
-                continue
-            if now != dict(change.before):
-                keys = sorted(k for k in {*now, *change.before} if now.get(k) != change.before.get(k))
-                changes.append(f"{change.repository}: {', '.join(keys)} changed")
+        told = dict(self._side_by_side(self._outdated, plan.changes))
+        changes = [why for change in plan.changes if (why := told[change])]
         if changes:
             raise PlanOutdated(
                 f"the tag plan no longer holds, nothing was written: {'; '.join(changes[:5])}", changes=changes
             )
-        applied: list[str] = []
-        failed: dict[str, str] = {}
-        for number, change in enumerate(plan.changes, 1):
-            try:
-                self._write(change)
-                applied.append(change.repository)
-            except AwsCallFailed as fault:
-                failed[change.repository] = str(fault)
+        done: dict[TagChange, str | None] = {}
+        for change, why in self._side_by_side(self._written, plan.changes):
+            done[change] = why
             if on_progress is not None:
-                on_progress(Progress(done=number, total=len(plan.changes), what="repositories tagged"))
+                on_progress(Progress(done=len(done), total=len(plan.changes), what="repositories tagged"))
+        applied = [change.repository for change in plan.changes if done[change] is None]
+        failed = {change.repository: why for change in plan.changes if (why := done[change]) is not None}
         return TagsApplied(applied=tuple(applied), failed=failed)
+
+    def _side_by_side(
+        self, work: Callable[[TagChange], R], changes: Iterable[TagChange]
+    ) -> Iterable[tuple[TagChange, R]]:
+        return ((c, work(c)) for c in changes) if self.fan_out is None else self.fan_out.each(work, changes)
+
+    def _outdated(self, change: TagChange) -> str | None:
+        """Return why a change no longer holds, or None."""
+        try:
+            now = dict(self.resource_tags.tags_of(change.arn))
+        except AwsCallFailed as fault:
+            return f"{change.repository}: its tags cannot be read: {fault}"
+        keys = sorted(k for k in {*now, *change.before} if now.get(k) != change.before.get(k))
+        return f"{change.repository}: {', '.join(keys)} changed" if keys else None
+
+    def _written(self, change: TagChange) -> str | None:
+        """Write a change; return why that failed, or None."""
+        try:
+            self._write(change)
+        except AwsCallFailed as fault:
+            return str(fault)
+        return None
 
     def _write(self, change: TagChange) -> None:
         if change.put:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import threading
 
 import attrs
 import pytest
@@ -107,6 +108,13 @@ class TestApply:
         registry.cost.apply_tags(plan)
         assert seen == ["ListTagsForResource", "TagResource", "UntagResource"]
         assert registry.cost.tags()["pay/api"] == {"Owner": "pay"}
+
+    def test_repositories_are_tagged_side_by_side(self, registry) -> None:
+        """Two repositories wait for each other, which one after the other could not do."""
+        plan = registry.cost.plan_tags({"pay/api": {"Cost": "1"}, "web/site": {"Cost": "1"}})
+        both = threading.Barrier(2, timeout=20)
+        registry.engine.before_call.append(lambda call: call.operation == "TagResource" and both.wait() and None)
+        assert registry.cost.apply_tags(plan).applied == ("pay/api", "web/site")
 
     def test_what_changed_meanwhile_stops_everything(self, registry) -> None:
         plan = registry.cost.plan_tags({"pay/api": {"Cost": "1"}, "pay/job": {"Cost": "1"}})
