@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import attrs
@@ -114,10 +114,11 @@ class Attribution(Record):
 
     def __getitem__(self, owner: str | None) -> OwnerShare:
         """Return what one owner is charged; raise KeyError when it owns nothing."""
-        for share in self.shares:
-            if share.owner == owner:
-                return share
-        raise KeyError(owner)
+        return self._by_owner[owner]
+
+    @cached_property
+    def _by_owner(self) -> Mapping[str | None, OwnerShare]:
+        return {share.owner: share for share in self.shares}
 
     def to_columns(self) -> dict[str, list[Any]]:
         """Return one row for each owner, as columns."""
