@@ -283,6 +283,7 @@ class StorageTrend(Record):
 
     def _rows(self) -> list[tuple[object, ...]]:
         rows: list[tuple[object, ...]] = []
+        newest = max((point.at for point in self.points), default=None)
         for name in (_TOTAL, *self.teams, *self.repositories):
             points = self.of(name)
             if points:
@@ -290,7 +291,10 @@ class StorageTrend(Record):
                 enough = len(points) > 1 and first.high is not None
                 rate = self.growth_per_week(name) if enough else None
                 told = "" if rate is None else f"{size(rate.low)}" if rate.exact is not None else _span(rate)
-                rows.append((name or "in all", first, last, told))
+                # An old number must not look like today's.
+                at = points[-1].at
+                since = "" if at == newest else f" on {at.date().isoformat()}, not known since"
+                rows.append((name or "in all", first, f"{last}{since}", told))
         return rows
 
     def _repr_html_(self) -> str:

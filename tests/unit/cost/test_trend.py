@@ -43,6 +43,9 @@ class TestPoints:
         found = trend([(START, report(a=1, b=2)), (START + WEEK, report(a=None, b=3))], team=lambda name: "t" + name)
         assert len(found.of("a")) == len(found.of()) == len(found.of("ta")) == 1
         assert len(found.of("b")) == len(found.of("tb")) == 2
+        table = {line.split()[0]: line for line in found.explain().splitlines()}
+        assert "1 B on 2026-01-05, not known since" in table["a"]
+        assert "not known" not in table["b"]
 
     def test_order_does_not_matter_and_times_come_once(self) -> None:
         series = [(START + n * WEEK, report(app=n)) for n in range(4)]
