@@ -8,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ecrkit._internal.globs import compile_glob
-from ecrkit._internal.times import parse_time, require_aware
+from ecrkit._internal.times import iso, parse_time, require_aware
 from ecrkit.deployments.in_use import Gap, InUse, Use, Workload
 from ecrkit.errors import InvalidInput, InvalidReference
 from ecrkit.events import ApiCall, Event
@@ -49,14 +50,17 @@ def pulled_since(
 
     ECR's last pull time is refreshed by anybody's pull, a scanner's too, unless the principal is excluded from pull
     time updates, and may be a day late. With `calls` from CloudTrail only pulls by others than the `scanners` count,
-    and the last pull times are not looked at.
+    and the last pull times are not looked at. A pull by tag is of the image that the tag named then: the pushes among
+    the calls tell which. Without them a tag whose image is younger than the pull has moved, and is a gap; a tag that is
+    gone is left out, as CloudTrail does not tell pulls that found nothing from others.
 
     Args:
         inventory: of one repository.
         host: the registry that it is in.
         now: the instant to count from.
         days: of 24 hours.
-        calls: what CloudTrail recorded in that time; it must reach back as far, or pulls are missed.
+        calls: what CloudTrail recorded in that time, `PULLS` and better `PUSHES` too; it must reach back as far, or
+            pulls are missed.
         scanners: patterns of role ARNs (only `*` is special) whose pulls do not count.
 
     Example:
@@ -70,13 +74,17 @@ def pulled_since(
         ['sha256:a']
     """
     now = require_aware(now, "now")
-    edge = now - dt.timedelta(days=days)
+    try:
+        edge = now - dt.timedelta(days=days)
+    except OverflowError:
+        edge = dt.datetime.min.replace(tzinfo=dt.UTC)  # all there ever was
+    gaps: list[Gap] = []
     if calls is None:
         found = {i.digest: i.last_pulled_at for i in inventory if i.last_pulled_at and i.last_pulled_at >= edge}
         pullers: Mapping[str, str] = {}
     else:
-        found, pullers = _pulls(inventory, calls, edge, list(map(compile_glob, scanners)))
-    return InUse(
+        found, pullers, gaps = _pulls(inventory, tuple(calls), edge, list(map(compile_glob, scanners)))
+    uses = [
         Use(
             reference=f"{host}/{inventory.repository}@{digest}",
             digest=digest,
@@ -85,14 +93,17 @@ def pulled_since(
             source="last pull time" if calls is None else "CloudTrail",
         )
         for digest, at in sorted(found.items())
-    )
+    ]
+    return InUse(uses, gaps=gaps)
 
 
 def _pulls(
-    inventory: Inventory, calls: Iterable[Event], edge: dt.datetime, scanners: Sequence[Callable[[str], bool]]
-) -> tuple[dict[str, dt.datetime], dict[str, str]]:
+    inventory: Inventory, calls: Sequence[Event], edge: dt.datetime, scanners: Sequence[Callable[[str], bool]]
+) -> tuple[dict[str, dt.datetime], dict[str, str], list[Gap]]:
     found: dict[str, dt.datetime] = {}
     pullers: dict[str, str] = {}
+    moved: dict[str, Gap] = {}
+    pushes = _pushes(inventory, calls)
     for call in calls:
         if (
             not isinstance(call, ApiCall)
@@ -105,12 +116,45 @@ def _pulls(
         if any(scanner(principal) for scanner in scanners):
             continue
         for image in call.images:
-            held = inventory.by_tag(image.tag) if image.tag else None
-            digest = image.digest or (held.digest if held is not None else None)
+            digest = image.digest
+            if digest is None and image.tag:
+                digest, known = _named_then(inventory, pushes.get(image.tag, ()), image.tag, call.at)
+                if not known:
+                    where = f"pull of {inventory.repository}:{image.tag} at {iso(call.at)}"
+                    why = "the tag has moved since, and no push tells what it named; read the pushes (PutImage) too"
+                    moved.setdefault(image.tag, Gap(where=where, why=why))
             if digest is not None and digest in inventory and found.get(digest, edge) <= call.at:
                 found[digest] = call.at
                 pullers[digest] = f"by {principal}" if principal else ""
-    return found, pullers
+    return found, pullers, list(moved.values())
+
+
+def _pushes(inventory: Inventory, calls: Iterable[Event]) -> dict[str, list[tuple[dt.datetime, str]]]:
+    """Return the pushes of each tag in order of time, each with its digest."""
+    found: dict[str, list[tuple[dt.datetime, str]]] = {}
+    for call in calls:
+        if isinstance(call, ApiCall) and call.is_push and call.repository == inventory.repository:
+            for image in call.images:
+                if image.tag and image.digest:
+                    found.setdefault(image.tag, []).append((call.at, image.digest))
+    for listed in found.values():
+        listed.sort()
+    return found
+
+
+def _named_then(
+    inventory: Inventory, pushes: Sequence[tuple[dt.datetime, str]], tag: str, at: dt.datetime
+) -> tuple[str | None, bool]:
+    """Return what a tag named at that time, and whether that is known."""
+    before = bisect_right(pushes, at, key=lambda push: push[0])
+    if before:
+        return pushes[before - 1][1], True
+    held = inventory.by_tag(tag)
+    if held is None:
+        return None, True
+    if pushes or held.pushed_at > at:
+        return None, False
+    return held.digest, True
 
 
 def seen_by_inspector(

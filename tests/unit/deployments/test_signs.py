@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import attrs
 import pytest
 
 from ecrkit.deployments import (
@@ -80,6 +81,25 @@ class TestPulls:
         calls = [call(digest=D1, days=1), call(digest=D1, days=5, role="arn:x"), call(digest=D1, days=3, role=None)]
         [use] = pulled_since(inventory(plain(D1)), HOST, now=NOW, days=30, calls=calls)
         assert (use.workload.name, use.since) == (f"by {NODE}", NOW - dt.timedelta(days=1))
+
+    def test_a_tag_that_has_moved_since(self):
+        """It was another image that was pulled: the pushes tell which, and without them nobody knows."""
+        images = inventory(plain(D1), attrs.evolve(plain(D2, "latest"), pushed_at=NOW - dt.timedelta(days=2)))
+        pull = call(tag="latest", days=5)
+        blind = pulled_since(images, HOST, now=NOW, days=30, calls=[pull])
+        assert (len(blind), [g.where.partition(" at ")[0] for g in blind.gaps]) == (0, ["pull of team/app:latest"])
+        pushes = [
+            call(tag="latest", digest=d, days=n, operation="PutImage", role="arn:x") for d, n in ((D2, 2), (D1, 9))
+        ]
+        [use] = pulled_since(images, HOST, now=NOW, days=30, calls=[pull, *pushes])
+        assert use.digest == D1
+        assert not pulled_since(images, HOST, now=NOW, days=30, calls=[pull, pushes[0]]).complete
+        [use] = pulled_since(images, HOST, now=NOW, days=30, calls=[call(tag="latest", days=1), *pushes])
+        assert use.digest == D2
+
+    def test_a_time_beyond_all_times(self):
+        images = inventory(plain(D1, last_pulled_at=NOW))
+        assert len(pulled_since(images, HOST, now=NOW, days=10**30)) == 1
 
 
 def finding(arn, **image):
