@@ -287,12 +287,11 @@ class StorageTrend(Record):
         for name in (_TOTAL, *self.teams, *self.repositories):
             points = self.of(name)
             if points:
-                first, last = points[0].bytes, points[-1].bytes
+                first, last, at = points[0].bytes, points[-1].bytes, points[-1].at
                 enough = len(points) > 1 and first.high is not None
                 rate = self.growth_per_week(name) if enough else None
                 told = "" if rate is None else f"{size(rate.low)}" if rate.exact is not None else _span(rate)
                 # An old number must not look like today's.
-                at = points[-1].at
                 since = "" if at == newest else f" on {at.date().isoformat()}, not known since"
                 rows.append((name or "in all", first, f"{last}{since}", told))
         return rows
