@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ecrkit._internal.counting import counted
 from ecrkit._internal.tables import size
 from ecrkit.cost.attribution import Attribution
-from ecrkit.cost.bill import Bill
+from ecrkit.cost.bill import UNTAGGED, Bill
 from ecrkit.cost.storage import StorageReport
 from ecrkit.cost.trend import StorageTrend
 from ecrkit.images.inventory import Inventory
@@ -245,18 +245,21 @@ def bill_bars(bill: Bill, key: str | None = None, ax: Axes | None = None, *, top
     own = [value for value in ranked if value is not None][: min(top, len(COLOURS) - 2)]
     place = bill.grouped_by.index(chosen)
     starts = sorted({line.start for line in bill.lines})
-    stacks: dict[str, list[float]] = {_short(value): [0.0] * len(starts) for value in own}
-    colours = {_short(value): COLOURS[n] for n, value in enumerate(own)}
+    at = {start: n for n, start in enumerate(starts)}
+    # By the value itself and not by its name: a team may be called "others".
+    stacks: dict[str | None, list[float]] = {value: [0.0] * len(starts) for value in own}
+    others, untagged = [0.0] * len(starts), [0.0] * len(starts)
     for line in bill.lines:
         value = line.group[place]
-        name = "(untagged)" if value is None else _short(value) if value in own else "others"
-        colours.setdefault(name, GREY if value is None else COLOURS[6])
-        stacks.setdefault(name, [0.0] * len(starts))[starts.index(line.start)] += float(line.amount)
+        heights = untagged if value is None else stacks.get(value, others)
+        heights[at[line.start]] += float(line.amount)
+    parts = [(_short(value), COLOURS[n], stacks[value]) for n, value in enumerate(own)]
+    beyond = len({value for value in ranked if value is not None}) - len(own)
+    parts += [(counted(beyond, "other"), COLOURS[6], others)] if beyond else []
+    parts += [(UNTAGGED, GREY, untagged)] if None in ranked else []
     base = [0.0] * len(starts)
-    for name, heights in stacks.items():
-        bars = drawn.bar(
-            range(len(starts)), heights, 0.7, bottom=base, color=colours[name], label=name, edgecolor="white"
-        )
+    for name, colour, heights in parts:
+        bars = drawn.bar(range(len(starts)), heights, 0.7, bottom=base, color=colour, label=name, edgecolor="white")
         for bar, start in zip(bars, starts, strict=True):
             if start in bill.estimated:
                 bar.set_hatch("//")

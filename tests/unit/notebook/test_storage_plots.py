@@ -227,6 +227,13 @@ class TestBill:
         assert len(ax.get_legend().get_texts()) == 7
         assert sum(bar.get_height() for bar in ax.patches) == sum(range(21))
 
+    def test_a_team_that_is_called_as_the_rest_stays_itself(self):
+        teams = [("others", 50), ("(untagged)", 40), ("", 30), *((f"t{n}", 10) for n in range(9))]
+        entries = [group(f"Team${team}", "TimedStorage-ByteHrs", amount=str(count)) for team, count in teams]
+        ax = bill_bars(self.bill(page(*entries)))
+        heights = [(bars.get_label(), bars[0].get_height()) for bars in ax.containers]
+        assert heights[:2] + heights[-2:] == [("others", 50), ("(untagged)", 40), ("5 others", 50), ("(untagged)", 30)]
+
     def test_an_unknown_bill_is_not_drawn_as_zero(self):
         ax = bill_bars(self.bill(page(), services=("Other Container Registry",)))
         assert not ax.patches
