@@ -4,18 +4,23 @@
 `python -m ecrkit.admission` serves that over TLS, and `replay` judges what runs already.
 """
 
+from ecrkit.admission.bases import BaseFresh, load_base_report
 from ecrkit.admission.conditions import (
     CONDITION_NAMES,
     SIGNATURE_TYPES,
     AskedCondition,
     Condition,
     ConditionAnswer,
+    EitherSigned,
     NotArchived,
+    Provenance,
     Signed,
+    SignedByEcr,
     from_answer,
 )
 from ecrkit.admission.configuration import (
     AdmissionConfiguration,
+    SignedBy,
     admission_configuration,
     load_admission_configuration,
 )
@@ -42,16 +47,19 @@ __all__ = [
     "Answered",
     "Application",
     "AskedCondition",
+    "BaseFresh",
     "Condition",
     "ConditionAnswer",
     "Decision",
     "DecisionOutcome",
+    "EitherSigned",
     "FindingsOf",
     "Lifetimes",
     "Mode",
     "NamedImage",
     "NotArchived",
     "OutsidePolicy",
+    "Provenance",
     "Question",
     "RegistryFindings",
     "Replay",
@@ -60,12 +68,15 @@ __all__ = [
     "ServerOptions",
     "ServiceLimits",
     "Signed",
+    "SignedBy",
+    "SignedByEcr",
     "TlsFiles",
     "VerdictService",
     "admission_configuration",
     "application",
     "from_answer",
     "load_admission_configuration",
+    "load_base_report",
     "named_image",
     "replay",
 ]

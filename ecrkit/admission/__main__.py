@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 
 import attrs
 
+from ecrkit.admission.bases import BaseFresh
+from ecrkit.admission.conditions import Condition
 from ecrkit.admission.configuration import AdmissionConfiguration, load_admission_configuration
 from ecrkit.admission.logs import log_decision, start_logging
 from ecrkit.admission.metrics import AdmissionMetrics
@@ -72,21 +74,28 @@ def _replay(options: argparse.Namespace, configuration: AdmissionConfiguration) 
     if not account or not region:
         raise InvalidInput.single("no replay", "--account, --region", "name the registry that the scans are of")
     saved = SavedFindings([ScanReport.from_api(_json(path)) for path in options.scans])
-    # Conditions ask a registry, which a replay of files does not have.
+    # Other conditions ask a registry, which a replay of files does not have.
+    known: tuple[Condition, ...] = () if configuration.bases is None else (BaseFresh(configuration.bases),)
+    names = {c.name for c in known}
+    unjudged = [c for c in configuration.conditions if c not in names]
     service = VerdictService(
         profiles=attrs.evolve(
             configuration.profiles,
-            entries=[attrs.evolve(p, conditions=()) for p in configuration.profiles.entries],
+            entries=[
+                attrs.evolve(p, conditions=[c for c in p.conditions if c in names])
+                for p in configuration.profiles.entries
+            ],
         ),
+        conditions=known,
         registries={(account, region): saved},
         limits=configuration.limits,
         mode=configuration.mode,
     )
     with service:
-        found = attrs.evolve(replay(_json(options.replay), service), unjudged=configuration.conditions)
+        found = attrs.evolve(replay(_json(options.replay), service), unjudged=unjudged)
     print(found.to_json(indent=2) if options.json else str(found))
-    if configuration.conditions:
-        print(f"not judged offline: {', '.join(configuration.conditions)}", file=sys.stderr)
+    if unjudged:
+        print(f"not judged offline: {', '.join(unjudged)}", file=sys.stderr)
     if found.refused or found.problems:
         return 1
     return 3 if found.unjudged else 0

@@ -12,9 +12,10 @@ from typing import Final, Protocol
 import attrs
 
 from ecrkit._internal.jsonio import Record
-from ecrkit.errors import InvalidInput
-from ecrkit.records import Image, Referrer
-from ecrkit.scanning.rules import Outcome
+from ecrkit.errors import EcrkitError, InvalidInput
+from ecrkit.images.manifest import Manifest, kind_of_type
+from ecrkit.records import Image, Referrer, SigningStatus
+from ecrkit.scanning.rules import Outcome, best, worst
 
 __all__ = [
     "CONDITION_NAMES",
@@ -22,8 +23,11 @@ __all__ = [
     "AskedCondition",
     "Condition",
     "ConditionAnswer",
+    "EitherSigned",
     "NotArchived",
+    "Provenance",
     "Signed",
+    "SignedByEcr",
     "from_answer",
 ]
 
@@ -120,6 +124,144 @@ def _signs(kind: str, referrer: Referrer) -> bool:
     told = referrer.annotations
     signature = told.get(_PREDICATE, "").startswith(_SIGNS) or told.get(_CONTENT) == "message-signature"
     return _is_bundle(kind) and signature
+
+
+@attrs.frozen
+class SignedByEcr:
+    """Whether ECR's managed signing has signed the image. Calls: DescribeImageSigningStatus once.
+
+    Every signing profile of the image counts: one that FAILED is a no, one IN_PROGRESS leaves it undetermined, and so
+    does an image that no signing profile is for, or a botocore or registry that cannot tell.
+    Source: ECR API reference, DescribeImageSigningStatus.
+
+    Example:
+        >>> SignedByEcr(lambda repository, digest: []) ("team/app", "sha256:" + "0" * 64).outcome
+        'undetermined'
+    """
+
+    statuses: Callable[[str, str], Iterable[SigningStatus]]
+    name: str = attrs.field(default="signed", init=False)
+
+    def __call__(self, repository: str, digest: str) -> ConditionAnswer:
+        """Return pass when every signing profile has signed, fail when one has failed."""
+        told = tuple(self.statuses(repository, digest))
+        failed = [t for t in told if t.status == "FAILED"]
+        if failed:
+            why = failed[0].failure_reason or failed[0].failure_code or "no reason was told"
+            return ConditionAnswer("fail", f"signing failed: {why:.200}")
+        open_ = [t.status for t in told if t.status != "COMPLETE"]
+        if open_:
+            return ConditionAnswer("undetermined", f"the status of signing is {open_[0]:.40}")
+        if not told:
+            return ConditionAnswer("undetermined", "ECR tells of no signing of the image")
+        return ConditionAnswer("pass", "signed by ECR")
+
+
+@attrs.frozen
+class EitherSigned:
+    """Whether one of two ways to tell says that the image is signed; the second is asked when the first does not.
+
+    A no needs both: what one cannot tell stays undetermined.
+    """
+
+    first: Condition
+    second: Condition
+    name: str = attrs.field(default="signed", init=False)
+
+    def __call__(self, repository: str, digest: str) -> ConditionAnswer:
+        """Return pass when one passes, fail when both fail, undetermined otherwise."""
+        answers: list[ConditionAnswer] = []
+        for way in (self.first, self.second):
+            try:
+                answer = way(repository, digest)
+            except EcrkitError as fault:
+                answer = ConditionAnswer("undetermined", str(fault))
+            if answer.outcome == "pass":
+                return answer
+            answers.append(answer)
+        return ConditionAnswer(_least_known(answers), "; ".join(a.text for a in answers))
+
+
+def _least_known(answers: Iterable[ConditionAnswer]) -> Outcome:
+    return "fail" if all(a.outcome == "fail" for a in answers) else "undetermined"
+
+
+# Source: BuildKit, docs/attestations/attestation-storage.md (the annotations of entries of an index and of layers);
+# in-toto/attestation, spec/v1/envelope.md and bundle.md (`application/vnd.in-toto.<predicate>+dsse`); SLSA, provenance.
+_LAYER_PREDICATE: Final = "in-toto.io/predicate-type"
+_DESCRIBES: Final = "vnd.docker.reference.digest"
+_SLSA: Final = "https://slsa.dev/provenance/"
+_PROVENANCE_TYPE: Final = "application/vnd.in-toto.provenance+"
+
+
+@attrs.frozen
+class Provenance:
+    """Whether it is recorded how the image was built: a SLSA provenance attestation is stored for it.
+
+    It is an artifact whose subject is the image, or an attestation that buildx stored in the index; an index passes
+    when it has one itself or each of its platforms has one. It proves that a record is there, not who wrote it. An
+    attestation that does not say what it attests leaves it undetermined.
+    For one platform, named without its index, only artifacts count. Calls: BatchGetImage for the image and for each
+    attestation whose annotations do not tell, ListImageReferrers for the image and each platform without an entry.
+    """
+
+    referrers: Callable[[str, str], Iterable[Referrer]]
+    manifest: Callable[[str, str], Manifest | None]
+    name: str = attrs.field(default="provenance", init=False)
+
+    def __call__(self, repository: str, digest: str) -> ConditionAnswer:
+        """Return pass when there is provenance, fail when there is none."""
+        own = self._artifacts(repository, digest)
+        if own == "pass":
+            return ConditionAnswer("pass", "provenance is recorded")
+        read = self.manifest(repository, digest)
+        if read is None:
+            return ConditionAnswer("undetermined", "its manifest was not read")
+        if not read.is_index or not read.platforms:
+            return _of_provenance(own)
+        proofs: dict[str, list[str]] = {}
+        for entry in read.manifests:
+            if entry.is_attestation:
+                proofs.setdefault(entry.annotations.get(_DESCRIBES, ""), []).append(entry.digest)
+        found = worst(self._platform(repository, d, proofs.get(d, ())) for d in {p.digest for p in read.platforms})
+        # An attestation of the index itself that cannot be told apart may be what the platforms lack.
+        return _of_provenance("undetermined" if found == "fail" and own == "undetermined" else found)
+
+    def _platform(self, repository: str, digest: str, proofs: Iterable[str]) -> Outcome:
+        told = [self._attested(repository, proof) for proof in proofs]
+        return "pass" if "pass" in told else best([*told, self._artifacts(repository, digest)])
+
+    def _artifacts(self, repository: str, digest: str) -> Outcome:
+        return best([self._artifact(repository, r) for r in self.referrers(repository, digest)])
+
+    def _artifact(self, repository: str, referrer: Referrer) -> Outcome:
+        kind, told = _kind(referrer), referrer.annotations
+        if referrer.status != "ACTIVE" or _signs(kind, referrer):
+            return "fail"
+        predicate = told.get(_LAYER_PREDICATE) or told.get(_PREDICATE)
+        if predicate or kind.startswith(_PROVENANCE_TYPE):
+            return "pass" if (predicate or _SLSA).startswith(_SLSA) else "fail"
+        if not _is_bundle(kind) and kind_of_type(kind) != "attestation":
+            return "fail"
+        return self._attested(repository, referrer.digest)
+
+    def _attested(self, repository: str, digest: str) -> Outcome:
+        read = self.manifest(repository, digest)
+        if read is None or not read.layers:
+            return "undetermined"
+        predicates = [layer.annotations.get(_LAYER_PREDICATE) for layer in read.layers]
+        if any(p is not None and p.startswith(_SLSA) for p in predicates):
+            return "pass"
+        return "undetermined" if None in predicates else "fail"
+
+
+def _of_provenance(outcome: Outcome) -> ConditionAnswer:
+    texts = {
+        "pass": "provenance is recorded",
+        "fail": "no provenance of the image is recorded",
+        "undetermined": "an attestation of the image does not say what it attests, or could not be read",
+    }
+    return ConditionAnswer(outcome, texts[outcome])
 
 
 @attrs.frozen

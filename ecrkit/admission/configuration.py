@@ -5,28 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import attrs
 
+from ecrkit.admission.bases import load_base_report
 from ecrkit.admission.conditions import CONDITION_NAMES
 from ecrkit.admission.decisions import Mode, OutsidePolicy
 from ecrkit.admission.profiles import AdmissionProfile, AdmissionProfiles
 from ecrkit.admission.server import ServerOptions
 from ecrkit.admission.service import Lifetimes, ServiceLimits
 from ecrkit.errors import InvalidInput, InvalidPolicy, Problem
+from ecrkit.images.bases import BaseReport
 from ecrkit.scanning._documents import Checker, document, load_text
 from ecrkit.scanning.exemptions import Exemptions
 from ecrkit.scanning.gate import Gate
 from ecrkit.scanning.policy_files import gate_from
 from ecrkit.scanning.vex import VexStatements
 
-__all__ = ["AdmissionConfiguration", "admission_configuration", "load_admission_configuration"]
+__all__ = ["AdmissionConfiguration", "SignedBy", "admission_configuration", "load_admission_configuration"]
 
 _WHAT: Final = "not a configuration of admission"
 _TOP: Final = (
-    "certified", "deadline_seconds", "lifetimes", "limits", "mode", "outside", "profiles", "region", "registry_id",
-    "server", "version",
+    "bases", "certified", "deadline_seconds", "lifetimes", "limits", "mode", "outside", "profiles", "region",
+    "registry_id", "server", "signed", "version",
 )  # fmt: skip
 _PROFILE: Final = (
     "conditions", "exemptions", "gate", "mode", "name", "namespaces", "outside", "platforms", "repositories", "vex",
@@ -35,6 +37,10 @@ _LIMITS: Final = ("body_bytes", "entries", "queue", "workers")
 _LIFETIMES: Final = tuple(f.name for f in attrs.fields(Lifetimes))
 _SERVER: Final = tuple(f.name for f in attrs.fields(ServerOptions))
 _PROTOCOLS: Final = ("admit", "gatekeeper", "kyverno")
+SignedBy = Literal["referrer", "status", "either"]
+"""How it is told that an image is signed: a signature is stored for it, ECR says that it signed it, or one of both."""
+
+_SIGNED_BY: Final = ("referrer", "status", "either")
 _MODES: Final = ("enforce", "audit")
 _OUTSIDE: Final = ("deny", "allow", "skip")
 
@@ -43,7 +49,8 @@ _OUTSIDE: Final = ("deny", "allow", "skip")
 class AdmissionConfiguration:
     """Everything that a configuration says; `registry.admission` and the server take it.
 
-    `certified` names the protocols that need a client certificate once the server has a client CA.
+    `certified` names the protocols that need a client certificate once the server has a client CA. `signed` says what
+    answers the condition of that name, and `bases` what answers `base-fresh`.
     """
 
     profiles: AdmissionProfiles
@@ -56,6 +63,8 @@ class AdmissionConfiguration:
     server: ServerOptions = attrs.field(factory=ServerOptions)
     region: str | None = None
     registry_id: str | None = None
+    signed: SignedBy = "referrer"
+    bases: BaseReport | None = None
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -81,7 +90,9 @@ def admission_configuration(
     `profiles` is a list of objects with `name`, `gate` (as `scanning.gate_from` takes it), the patterns `namespaces`
     and `repositories`, `mode`, `outside`, `conditions`, `platforms`, and names of files `exemptions` and `vex`. `mode`
     and `outside` at the top are the default of all profiles. Beside them: `deadline_seconds`, `lifetimes`, `limits`
-    (entries, workers, queue, body_bytes), `server` (host, port, threads ...), `certified`, `region`, `registry_id`.
+    (entries, workers, queue, body_bytes), `server` (host, port, threads ...), `certified`, `region`, `registry_id`;
+    `signed` says whether the condition of that name asks for a stored signature (`referrer`), the `status` of managed
+    signing, or `either`; `bases` names the JSON file of a `images.BaseReport`, which `base-fresh` needs.
 
     Raises:
         InvalidPolicy: something is wrong; every problem is named with its path. Unknown keys are refused.
@@ -128,12 +139,19 @@ def admission_configuration(
         "region": check.text(raw, "region", "$"),
         "registry_id": check.text(raw, "registry_id", "$"),
     }
+    bases_file = check.text(raw, "bases", "$")
+    bases: BaseReport | None = _adopt(
+        check, "$.bases", lambda: load_base_report(Path(folder) / str(bases_file)), unless=bases_file is None
+    )
+    signed = cast("SignedBy", check.choice(raw, "signed", "$", of=_SIGNED_BY, default="referrer"))
     check.check()
     return AdmissionConfiguration(
         profiles=cast("AdmissionProfiles", profiles),
         mode=mode,
         deadline=float(cast("float", deadline)),
         body_bytes=body or 1,
+        signed=signed,
+        bases=bases,
         certified=frozenset(certified if "certified" in raw else _PROTOCOLS),
         **more,
     )

@@ -104,6 +104,10 @@ def _conditions(values: Iterable[Condition]) -> Mapping[str, Condition]:
     return {c.name: c for c in values}
 
 
+def _by_place(values: Mapping[Place, Iterable[Condition]]) -> Mapping[Place, Mapping[str, Condition]]:
+    return {place: _conditions(several) for place, several in values.items()}
+
+
 def _observers(values: Iterable[Callable[[Decision, float], None]]) -> tuple[Callable[[Decision, float], None], ...]:
     return tuple(values)
 
@@ -115,8 +119,9 @@ class VerdictService:
     `registries` maps (account, Region) to what tells of its images; every other image is of another registry, for
     which the profile's policy decides. `deadline` is how many seconds a caller waits at most: what is not known
     by then is undetermined, and a no. The work goes on, so that the next caller finds the answer. `mode` "audit"
-    admits everything and tells what would have been denied; a profile can ask for that for itself. `observers` are
-    called with each decision and the seconds it took.
+    admits everything and tells what would have been denied; a profile can ask for that for itself. `conditions` answer
+    for images of every registry, `registry_conditions` those of one, by its (account, Region); where both have a name,
+    the former answers. `observers` are called with each decision and the seconds it took.
 
     No answer is ever an exception: faults of the registry, of a condition or of this code make an image undetermined.
     Use it as a context manager, or `close` it.
@@ -139,6 +144,7 @@ class VerdictService:
     profiles: AdmissionProfiles
     registries: Mapping[Place, FindingsOf] = attrs.field(converter=_registries)
     conditions: Mapping[str, Condition] = attrs.field(factory=dict, converter=_conditions)
+    registry_conditions: Mapping[Place, Mapping[str, Condition]] = attrs.field(factory=dict, converter=_by_place)
     lifetimes: Lifetimes = attrs.field(factory=Lifetimes)
     limits: ServiceLimits = attrs.field(factory=ServiceLimits)
     deadline: float = 2.0
@@ -157,11 +163,11 @@ class VerdictService:
         problems = [
             Problem(
                 f"$.profiles[{n}].conditions",
-                f"{name!r} was not given; there is {', '.join(self.conditions) or 'none'}",
+                f"{name!r} was not given; there is {', '.join(self._known()) or 'none'}",
             )
             for n, profile in enumerate(self.profiles.entries)
             for name in profile.conditions
-            if name not in self.conditions
+            if name not in self._known()
         ]
         if isinstance(self.deadline, bool) or not self.deadline > 0:
             problems.append(Problem("$.deadline", f"must be a positive number of seconds, not {self.deadline!r:.40}"))
@@ -173,6 +179,12 @@ class VerdictService:
         set_(self, "_decided", TimedCache(self.limits.entries, self.clock))
         set_(self, "_last_good", TimedCache(self.limits.entries, self.clock))
         set_(self, "_digests", TimedCache(self.limits.entries, self.clock))
+
+    def _known(self) -> tuple[str, ...]:
+        """Return the names of the conditions that every registry has."""
+        each = [self.registry_conditions.get(place, {}) for place in self.registries]
+        first = each[0] if each else {}
+        return (*self.conditions, *(n for n in first if n not in self.conditions and all(n in own for own in each)))
 
     # ---- asking
 
@@ -366,12 +378,14 @@ class VerdictService:
             platforms=profile.platforms or None,
             profile=profile.name,
         )
-        answers = [(name, self._condition(name, repository, digest)) for name in profile.conditions]
+        answers = [(name, self._condition(name, place, repository, digest)) for name in profile.conditions]
         return self._decision(_from_verdict(question.image, repository, digest, verdict, answers), profile)
 
-    def _condition(self, name: str, repository: str, digest: str) -> ConditionAnswer:
+    def _condition(self, name: str, place: Place, repository: str, digest: str) -> ConditionAnswer:
+        # Never another registry's: what it says of a digest is not said of the copy that would be pulled.
+        condition = self.conditions.get(name) or self.registry_conditions[place][name]
         try:
-            return self.conditions[name](repository, digest)
+            return condition(repository, digest)
         except EcrkitError as fault:
             return ConditionAnswer("undetermined", _told(fault))
         except Exception as fault:  # noqa: BLE001 - the condition is a caller's own code

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ecrkit.admission.conditions import Condition, NotArchived, Signed
-from ecrkit.admission.configuration import AdmissionConfiguration
+from ecrkit.admission.bases import BaseFresh
+from ecrkit.admission.conditions import Condition, EitherSigned, NotArchived, Provenance, Signed, SignedByEcr
+from ecrkit.admission.configuration import AdmissionConfiguration, SignedBy
 from ecrkit.admission.decisions import Decision
 from ecrkit.admission.service import VerdictService
 from ecrkit.admission.sources import FindingsOf
 from ecrkit.errors import InvalidInput, Problem
+from ecrkit.images.bases import BaseReport
+from ecrkit.images.manifest import Manifest
+from ecrkit.records import RawManifest
 
 if TYPE_CHECKING:
     from ecrkit.aws.ecr import EcrGateway
@@ -23,22 +27,47 @@ Observer = Callable[[Decision, float], None]
 _ATTEMPTS: Final = 3
 
 
-def conditions_of(gateway: EcrGateway) -> tuple[Condition, ...]:
-    """Return the conditions that ECR itself can answer."""
-    return Signed(gateway.referrers), NotArchived(gateway.image)
+def conditions_of(
+    gateway: EcrGateway, *, signed: SignedBy = "referrer", bases: BaseReport | None = None
+) -> tuple[Condition, ...]:
+    """Return the conditions that one registry can answer; the one on base images only with a report on them."""
+
+    def manifest(repository: str, digest: str) -> Manifest | None:
+        found = gateway.manifest_of(repository, digest)
+        if not isinstance(found, RawManifest):
+            return None
+        return Manifest.parse(found.text, media_type=found.media_type or None, digest=digest)
+
+    stored, made = Signed(gateway.referrers), SignedByEcr(gateway.signing_status)
+    ways: Mapping[SignedBy, Condition] = {"referrer": stored, "status": made, "either": EitherSigned(stored, made)}
+    always: tuple[Condition, ...] = (
+        ways[signed], NotArchived(gateway.image), Provenance(gateway.referrers, manifest)
+    )  # fmt: skip
+    return always if bases is None else (*always, BaseFresh(bases, manifest))
 
 
 def build(
     configuration: AdmissionConfiguration,
     registries: Mapping[tuple[str, str], FindingsOf],
     *,
-    gateway: EcrGateway,
+    gateways: Mapping[tuple[str, str], EcrGateway],
     conditions: Iterable[Condition] = (),
+    bases: Mapping[tuple[str, str], BaseReport] | None = None,
     observers: Sequence[Observer] = (),
     clock: Clock,
 ) -> VerdictService:
-    """Return the service; conditions that the caller gives stand before those of the same name that ECR answers."""
-    known = {c.name: c for c in (*conditions_of(gateway), *conditions)}
+    """Return the service. Each registry answers for its own images; what the caller gives stands before that.
+
+    With a report on the base images of one registry, the images of the others are unknown to it.
+    """
+    reports = bases or {}
+    nothing = BaseReport() if reports else None
+    own = {
+        place: conditions_of(gateway, signed=configuration.signed, bases=reports.get(place, nothing))
+        for place, gateway in gateways.items()
+    }
+    given = tuple(conditions)
+    known = {c.name for c in given} | {c.name for several in own.values() for c in several}
     missing = [c for c in configuration.conditions if c not in known]
     if missing:
         problems = [Problem("$.conditions", f"{c!r} needs a source: pass a condition of that name") for c in missing]
@@ -46,7 +75,8 @@ def build(
     return VerdictService(
         profiles=configuration.profiles,
         registries=registries,
-        conditions=known.values(),
+        conditions=given,
+        registry_conditions=own,
         lifetimes=configuration.lifetimes,
         limits=configuration.limits,
         deadline=configuration.deadline,

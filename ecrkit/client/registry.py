@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ecrkit.cost.prices import PriceTable
     from ecrkit.cost.service import CostService
     from ecrkit.deployments import InUse
+    from ecrkit.images.bases import BaseReport
     from ecrkit.lifecycle.service import LifecycleService
     from ecrkit.promotion.service import PromotionService
     from ecrkit.promotion.sources import Source
@@ -276,12 +277,14 @@ class Registry(Connection):
         *,
         also: Iterable[Registry] = (),
         conditions: Iterable[Condition] = (),
+        bases: BaseReport | None = None,
         observers: Sequence[Callable[[Decision, float], None]] = (),
     ) -> VerdictService:
         """Return the service that answers whether images of this registry may run; close it after use.
 
         `also` are registries of other accounts and Regions whose images are judged too. `conditions` answer what
-        profiles ask for by name: `signed` and `not-archived` are asked of ECR, of this registry, unless given.
+        profiles ask for by name: unless given, `signed`, `not-archived` and `provenance` are asked of the registry that
+        has the image, and `base-fresh` of `bases`, a report on this registry, by default the configuration's.
 
         Raises:
             InvalidInput: a profile asks for a condition that nothing answers.
@@ -297,12 +300,14 @@ class Registry(Connection):
         from ecrkit.admission.sources import RegistryFindings
         from ecrkit.client.admission import build
 
-        judged = [self, *also]
+        judged = {(r._whose(), r.region): r for r in (*also, self)}
+        report = configuration.bases if bases is None else bases
         return build(
             configuration,
-            {(r._whose(), r.region): RegistryFindings(r.scanning) for r in judged},
-            gateway=self._gateway,
+            {place: RegistryFindings(r.scanning) for place, r in judged.items()},
+            gateways={place: r._gateway for place, r in judged.items()},
             conditions=conditions,
+            bases=None if report is None else {(self._whose(), self.region): report},
             observers=observers,
             clock=self._clock,
         )

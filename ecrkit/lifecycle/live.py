@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["FleetPlans", "Names", "Restored", "fleet_items", "fleet_plans", "restore"]
 
 R = TypeVar("R")
+_NO_TAGS: Final = "resource tags decide which policy is wanted, and this service was made without a source of them"
 Names = str | Iterable[str] | None
 """Which repositories: a name pattern (only `*` is special), names, or None for all."""
 
@@ -105,7 +106,9 @@ def fleet_items(
         except AwsCallFailed as fault:
             inventory = None
             faults.append(str(fault))
-        told = True
+        told = not resource_tags or service.resource_tags is not None
+        if not told:
+            faults.append(_NO_TAGS)
         if resource_tags and service.resource_tags is not None:
             try:
                 tags = dict(service.resource_tags.tags_of(repository.arn))
@@ -136,7 +139,9 @@ def fleet_plans(
     def plan(repository: Repository) -> tuple[str, Plan | str | None]:
         try:
             tags: dict[str, str] = {}
-            if wanted.tags and service.resource_tags is not None:
+            if wanted.tags:
+                if service.resource_tags is None:
+                    return repository.name, _NO_TAGS
                 tags = dict(service.resource_tags.tags_of(repository.arn))
             policy = wanted.policy_for(repository.name, tags)
             if policy is None or _is_live(service, repository.name, policy):

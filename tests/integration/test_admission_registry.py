@@ -11,7 +11,8 @@ import pytest
 
 from ecrkit import Registry
 from ecrkit.admission import AdmissionConfiguration, admission_configuration, application, from_answer, replay
-from ecrkit.errors import InvalidInput
+from ecrkit.errors import InvalidInput, InvalidPolicy
+from ecrkit.images.bases import BaseReport, BaseUse, Place
 from ecrkit.local import Engine, throttle
 from ecrkit.local import images as local_images
 from ecrkit.local.events import Call
@@ -105,12 +106,100 @@ class TestConditions:
         assert "archived" in found.reason
 
     def test_a_condition_without_a_source(self, registry: Registry) -> None:
-        wanted = configuration(profile={"conditions": ["provenance"]})
-        with pytest.raises(InvalidInput, match="provenance"):
+        wanted = configuration(profile={"conditions": ["base-fresh"]})
+        with pytest.raises(InvalidInput, match="base-fresh"):
             registry.admission(wanted)
-        answers = from_answer("provenance", lambda repository, digest: True)
+        answers = from_answer("base-fresh", lambda repository, digest: True)
         with registry.admission(wanted, conditions=[answers]) as service:
             assert service.decide(f"{HOST}/team/app:clean").allowed
+
+    @pytest.mark.parametrize("layout", ["artifact", "image"])
+    def test_provenance(self, registry: Registry, layout: Any) -> None:
+        wanted = configuration(profile={"conditions": ["provenance"]})
+        built = local_images.image([local_images.layer({"a": "proved"})], platform="linux/amd64")
+        inject(registry.engine, built.digest, findings=[finding("CVE-2026-9", "LOW", "zlib", "1")])
+        local_images.index([built], attestations=layout).push(registry.client, "team/app", tag="proved")
+        registry.engine.advance(dt.timedelta(minutes=5))
+        with registry.admission(wanted) as service:
+            assert service.decide(f"{HOST}/team/app:proved").allowed
+            found = service.decide(f"{HOST}/team/app:clean")
+        assert (found.outcome, found.reason) == ("fail", "provenance: no provenance of the image is recorded")
+
+    def test_fresh_bases(self, registry: Registry) -> None:
+        wanted = configuration(profile={"conditions": ["base-fresh"]})
+        digest = registry.gateway.digest_of("team/app", "clean")
+        assert digest is not None
+        here = Place("team/app", digest)
+        for status, outcome in (("current", "pass"), ("moved", "fail"), ("unknown", "undetermined")):
+            report = BaseReport(uses=(BaseUse(image=here, status=status),))  # type: ignore[arg-type]
+            with registry.admission(wanted, bases=report) as service:
+                assert service.decide(f"{HOST}/team/app:clean").outcome == outcome
+
+    def test_signing_status_that_the_registry_cannot_tell(self, registry: Registry) -> None:
+        """The embedded ECR refuses DescribeImageSigningStatus: that is no yes."""
+        built = local_images.image([local_images.layer({"app": "clean"})])
+        local_images.artifact(built, artifact_type="application/vnd.cncf.notary.signature").push(
+            registry.client, "team/app"
+        )
+        for way, outcome in (("status", "undetermined"), ("either", "pass"), ("referrer", "pass")):
+            with registry.admission(configuration(signed=way, profile={"conditions": ["signed"]})) as service:
+                assert service.decide(f"{HOST}/team/app:clean").outcome == outcome
+        with pytest.raises(InvalidPolicy, match="signed"):
+            configuration(signed="both")
+
+    def test_the_registry_that_has_the_image_is_asked(self, registry: Registry) -> None:
+        """One digest in two Regions, signed in the first only: the second's copy is not signed."""
+        west = registry.in_region("eu-west-1")
+        west.client.create_repository(repositoryName="team/app", imageScanningConfiguration={"scanOnPush": True})
+        built = local_images.image([local_images.layer({"app": "clean"})])
+        built.push(west.client, "team/app", "clean")
+        registry.engine.advance(dt.timedelta(minutes=5))
+        local_images.artifact(built, artifact_type="application/vnd.cncf.notary.signature").push(
+            registry.client, "team/app"
+        )
+        there = HOST.replace("us-east-1", "eu-west-1")
+        report = BaseReport(uses=(BaseUse(image=Place("team/app", built.digest), status="current"),))
+        with registry.admission(configuration(profile={"conditions": ["signed"]}), also=[west]) as service:
+            assert service.decide(f"{HOST}/team/app:clean").allowed
+            assert "there is no signature" in service.decide(f"{there}/team/app:clean").reason
+        wanted = configuration(profile={"conditions": ["base-fresh"]})
+        with registry.admission(wanted, also=[west], bases=report) as service:
+            assert service.decide(f"{HOST}/team/app:clean").allowed
+            assert service.decide(f"{there}/team/app:clean").outcome == "undetermined"
+
+
+class TestReadOnly:
+    """Admission reads and judges what a cluster would run; it stands in no push's way and has no path that writes
+    (goharbor/harbor#15035 and #19408: blocking pulls by HEAD let images by, and broke pushes)."""
+
+    def test_pushes_go_on_and_nothing_is_written(self, registry: Registry) -> None:
+        from tests.unit.admission.test_wsgi import call
+
+        seen: list[str] = []
+        asked = configuration(profile={"conditions": ["signed", "not-archived", "provenance"]})
+        with registry.admission(asked) as service:
+            app = application(service)
+            calls(registry.engine, seen)
+            for name in ("clean", "dirty", "gone"):
+                body = json.dumps({"images": [f"{HOST}/team/app:{name}"], "namespace": "pay"}).encode()
+                assert json.loads(call(app, "/v1/kyverno", body)[2])["allowed"] is False
+            assert set(seen) == {
+                "BatchGetImage", "DescribeImages", "DescribeImageScanFindings", "ListImageReferrers",
+            }  # fmt: skip
+            built = local_images.image([local_images.layer({"app": "dirty"}), local_images.layer({"b": "next"})])
+            built.push(registry.client, "team/app", "dirty")
+        assert registry.gateway.digest_of("team/app", "dirty") == built.digest
+
+    @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE"])
+    def test_no_other_method_and_no_path_of_a_registry(self, registry: Registry, method: str) -> None:
+        from tests.unit.admission.test_wsgi import call
+
+        with registry.admission(configuration()) as service:
+            app = application(service)
+            for path in ("/v1/admit", "/v1/gatekeeper", "/v1/kyverno"):
+                assert call(app, path, method=method)[0] == 405
+            for path in ("/v2/", "/v2/team/app/manifests/clean", "/v2/team/app/blobs/uploads/"):
+                assert call(app, path, method=method)[0] == 404
 
 
 class TestFaults:

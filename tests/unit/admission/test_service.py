@@ -360,8 +360,19 @@ class TestSingleFlight:
         registry.hold = threading.Event()
         loose = profile("loose", namespaces=["dev"])
         with service(registry, loose, profile("rest")) as asked, ThreadPoolExecutor(24) as callers:
-            work = [callers.submit(asked.decide, image(CLEAN), namespace="dev" if n % 2 else "x") for n in range(24)]
+            work = [callers.submit(asked.decide, image(CLEAN), namespace="dev") for n in range(12)]
             assert registry.entered.wait(10)
+            (reading,) = asked._reading._under_way.values()
+            joined, result = threading.Event(), reading.result
+
+            def waited_for(timeout: float | None = None) -> Any:
+                joined.set()
+                return result(timeout)
+
+            reading.result = waited_for  # type: ignore[method-assign]
+            work += [callers.submit(asked.decide, image(CLEAN), namespace="x") for n in range(12)]
+            # The other profile's question waits for the same reading before it may end.
+            assert joined.wait(10)
             registry.hold.set()
             assert all(w.result().allowed for w in work)
         assert registry.calls == [("scan", CLEAN)]

@@ -201,6 +201,14 @@ class TestWhatGoesWithOthers:
         found = self.kept(inventory, running(":multi"), build(keep_last(1)))
         assert found.endangered == (digest(2),)
 
+    def test_an_archived_index_that_would_go_with_its_children(self):
+        inventory = Inventory(
+            [image(1, "multi", days=300, **self.ARCHIVED), image(2, days=300), image(3, "new")],
+            children={digest(1): (digest(2),)}, repository="team/app",
+        )  # fmt: skip
+        found = self.kept(inventory, running(":multi"), build(keep_last(1), delete_archived(after_days=90)))
+        assert set(found.endangered) == {digest(1), digest(2)}
+
     def test_a_referrer_that_runs(self):
         inventory = Inventory(
             [image(1, "v1", days=300), image(2, "v2", days=9, subject_digest=digest(1)), image(3, "v3")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import attrs
 import pytest
@@ -144,8 +145,24 @@ class TestPlans:
         assert [p.repository for p in registry.lifecycle.fleet_plans(wanted, on_progress=seen.append).plans] == [
             "web/c"
         ]
-        assert [p.repository for p in bare.fleet_plans(wanted).plans] == ["team/a", "team/b", "web/c"]
+        blind = bare.fleet_plans(wanted)  # which policy is wanted is not known, so none is planned
+        assert (blind.plans, list(blind.refused)) == ((), ["team/a", "team/b", "web/c"])
+        assert "without a source" in blind.refused["team/a"]
+        assert [p.repository for p in bare.fleet_plans(KEEP_TWO).plans] == ["team/a", "team/b", "web/c"]
+        assert {row.gap.partition(":")[0] for row in bare.fleet_run(wanted).rows} == {
+            "its resource tags could not be read"
+        }
         assert [(p.done, p.what) for p in seen] == [(n, "repositories planned") for n in (1, 2, 3)]
+
+    def test_tags_are_read_only_where_they_decide(self, registry):
+        refusing(registry, "ListTagsForResource", "team/a")
+        assert "team/a" in [p.repository for p in registry.lifecycle.fleet_plans(KEEP_TWO).plans]
+        assert "team/a" in registry.lifecycle.fleet_plans(Assignment(tags=[({"Team": "x"}, KEEP_TWO)])).refused
+
+    def test_what_does_the_same_is_not_planned_again(self, registry):
+        rules = KEEP_TWO.to_dict()["rules"]
+        registry.gateway.put_lifecycle_policy("team/a", json.dumps({"rules": [{**rules[0], "rulePriority": 7}]}))
+        assert "team/a" not in [p.repository for p in registry.lifecycle.fleet_plans(KEEP_TWO).plans]
 
     def test_none_is_wanted(self, registry):
         found = registry.lifecycle.fleet_plans(Assignment())
