@@ -203,7 +203,7 @@ class TestWhatGoesWithOthers:
 
     def test_an_archived_index_that_would_go_with_its_children(self):
         inventory = Inventory(
-            [image(1, "multi", days=300, **self.ARCHIVED), image(2, days=300), image(3, "new")],
+            [image(1, "multi", days=300, **self.ARCHIVED), image(2, days=100), image(3, "new")],
             children={digest(1): (digest(2),)}, repository="team/app",
         )  # fmt: skip
         found = self.kept(inventory, running(":multi"), build(keep_last(1), delete_archived(after_days=90)))
