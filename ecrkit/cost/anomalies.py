@@ -258,6 +258,9 @@ def _subscription_problems(found: AnomalySubscription) -> Iterator[Problem]:
             yield Problem(f"subscribers[{n}]", f"{found.frequency} tells only {takes}, not {who.address}")
     if found.absolute is None and found.percentage is None:
         yield Problem("absolute", "is needed, or percentage: the service takes no subscription without a threshold")
+    told: tuple[tuple[str, object], ...] = (("absolute", found.absolute), ("percentage", found.percentage))
+    for name, _ in (pair for pair in told if isinstance(pair[1], float)):
+        yield Problem(name, "must be Decimal or int: a float is not the amount that was written")
     for name, value in (("absolute", found.absolute), ("percentage", found.percentage)):
         if value is not None and not (Decimal(value).is_finite() and 0 <= value <= _LARGEST):
             yield Problem(name, f"must be from 0 to {_LARGEST}, not {value}")

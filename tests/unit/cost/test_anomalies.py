@@ -129,6 +129,10 @@ class TestSubscriptions:
         assert refused(frequency="IMMEDIATE") == ["subscribers[0]"]
         assert refused(frequency="WEEKLY", subscribers=["a@example.com", TOPIC]) == ["subscribers[1]"]
 
+    def test_floats_are_refused(self):
+        with pytest.raises(InvalidInput, match="Decimal or int"):
+            AnomalySubscription(name="ecr", monitors=["m"], subscribers=["a@example.com"], absolute=0.1)  # type: ignore[arg-type]
+
     def test_week_over_week_is_refused(self):
         assert refused(compared_with="last week") == ["compared_with"]
         with pytest.raises(InvalidInput, match="never with the week before"):
