@@ -374,6 +374,11 @@ def _asked(
     }  # fmt: skip
     parts: list[Part] = [part for part, asked_for in wished.items() if asked_for]
     wanted = dict(resource_tags or {})
+    told: Mapping[str, object] = wanted
+    if not all(isinstance(value, str) for value in told.values()):
+        raise InvalidInput.single(
+            "no snapshot", "resource_tags", "maps keys to texts; for repositories without a tag filter `snapshot.tags`"
+        )
     if callable(repositories):
         asked = Asked(function=True, resource_tags=wanted, parts=parts, scans=scans is not None)
         return repositories, asked

@@ -77,6 +77,10 @@ class TestWhatIsRead:
         assert list(found) == ["tools"]
         assert seen["ListTagsForResource"] == 3 and seen["DescribeImages"] == 1
 
+    def test_a_tag_without_a_value_is_no_question(self, registry):
+        with pytest.raises(errors.InvalidInput, match="resource_tags: maps keys to texts"):
+            registry.snapshot(resource_tags={"Team": None})
+
     def test_what_is_not_asked_for_costs_nothing_and_raises(self, registry):
         entry, seen = calls(
             registry,
