@@ -57,7 +57,10 @@ class ArchiveOption(Record):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class ArchiveStrategy:
-    """The options of one repository, one for each age limit. Money is worst case where bytes are a range."""
+    """The options of one repository, one for each age limit. Money is worst case where bytes are a range.
+
+    Where nothing bounds the bytes, money is that of the bytes that are known, and the advice says so.
+    """
 
     repository: str
     now: dt.datetime
@@ -94,7 +97,8 @@ class ArchiveStrategy:
     @override
     def __repr__(self) -> str:
         best = self.best
-        told = "archiving saves nothing"
+        unknown = any(option.bytes.high is None for option in self.options)
+        told = "nobody can say what archiving saves" if unknown else "archiving saves nothing"
         if best is not None:
             told = f"archiving after {best.days} days saves {best.saved:.2f} {self.currency} a month"
         return f"<ArchiveStrategy of {self.repository or 'repository'}: {told}>"
@@ -179,7 +183,7 @@ def _option(
     return ArchiveOption(
         days=days, images=len(going), bytes=own, kept=kept, archived=archived, retrieved=retrieved,
         least=archived * MINIMUM_DAYS / _MONTH,
-        advice=_advice(len(going), kept - archived - retrieved, share, exact=exact),
+        advice=_UNKNOWN if own.high is None else _advice(len(going), kept - archived - retrieved, share, exact=exact),
     )  # fmt: skip
 
 
@@ -194,6 +198,9 @@ def _not_held(inventory: Inventory, going: set[str]) -> set[str]:
         if not held:
             return going
         going = going - held
+
+
+_UNKNOWN: Final = "not known: nothing bounds the bytes of some images, so money is the least; read the manifests"
 
 
 def _advice(images: int, saved: Decimal, share: Decimal, *, exact: bool) -> str:

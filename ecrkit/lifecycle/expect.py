@@ -184,7 +184,11 @@ def keeps_younger_than(days: int, pattern: str = "*", *, untagged: bool = False)
         days: of 24 hours.
         pattern: by default any tag.
         untagged: look at untagged images as well.
+
+    Raises:
+        ValueError: the days are below 0.
     """
+    _check_days(days)
     more = " untagged too" if untagged else ""
 
     def test(run: Run) -> tuple[Verdict, str, Sequence[str]]:
@@ -236,6 +240,9 @@ def expires(pattern: str | None, *, older_than: int) -> Expectation:
     Args:
         pattern: of which a tag matches; None for untagged images, indexes' children and referrers left out.
         older_than: days of 24 hours.
+
+    Raises:
+        ValueError: the days are below 0.
     """
     return _goes("expires", pattern, older_than, "expire")
 
@@ -246,6 +253,9 @@ def archives(pattern: str | None, *, unpulled_for: int) -> Expectation:
     Args:
         pattern: of which a tag matches; None for untagged images.
         unpulled_for: days of 24 hours.
+
+    Raises:
+        ValueError: the days are below 0.
     """
     return _goes("archives", pattern, unpulled_for, "transition")
 
@@ -282,6 +292,11 @@ def removes_at_most(*, images: int | None = None, share: float | None = None) ->
     return Expectation(f"removes_at_most {text}", test)
 
 
+def _check_days(days: int) -> None:
+    if days < 0:
+        raise ValueError(f"days must be 0 or more, not {days}")
+
+
 def _matching(run: Run, pattern: str, *, untagged: bool = False) -> list[Image]:
     """Return the images that can be pulled now and of which a tag matches, newest first."""
     match = compile_glob(pattern)
@@ -312,6 +327,7 @@ def _stay(run: Run, images: Sequence[Image], empty: str) -> tuple[Verdict, str, 
 
 
 def _goes(verb: str, pattern: str | None, days: int, action: str) -> Expectation:
+    _check_days(days)
     name = "untagged" if pattern is None else f'"{pattern}"'
     word = "older_than" if action == "expire" else "unpulled_for"
 

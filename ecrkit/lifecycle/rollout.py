@@ -134,7 +134,7 @@ def begin(plans: Iterable[Plan], *, shares: Sequence[float] = (0.01, 0.1, 0.5, 1
             further than the one before is left out.
 
     Raises:
-        InvalidInput: there are two plans for one repository, or the shares do not grow to 1.
+        InvalidInput: there are two plans for one repository, one names none, or the shares do not grow to 1.
 
     Example:
         >>> at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -144,6 +144,10 @@ def begin(plans: Iterable[Plan], *, shares: Sequence[float] = (0.01, 0.1, 0.5, 1
     """
     ordered = sorted(plans, key=lambda plan: (len(plan.actions), plan.repository))
     problems = [Problem("plans", f"{name} has more than one") for name in _twice(plan.repository for plan in ordered)]
+    if any(not plan.repository for plan in ordered):
+        problems.append(
+            Problem("plans", "one names no repository; plan on an inventory that was made with repository=")
+        )
     growing = list(shares) == sorted(set(shares)) and bool(shares) and shares[0] > 0 and shares[-1] == 1
     if not growing:
         problems.append(Problem("shares", f"must grow from above 0 to 1, not {tuple(shares)!r:.80}"))

@@ -11,6 +11,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
+from ecrkit.cost import prices_for
 from ecrkit.deployments import Gap, InUse, Use, Workload
 from ecrkit.errors import InvalidInput, PlanRefused
 from ecrkit.events import ImageAction, LifecycleActionTaken, LifecycleExecution
@@ -23,6 +24,7 @@ from ecrkit.lifecycle import (
     Plan,
     RollOut,
     aftermath,
+    archive_strategy,
     begin,
     build,
     bytes_within,
@@ -368,6 +370,28 @@ class TestAftermaths:
 
 
 class TestOthers:
+    def test_archiving_what_nobody_can_weigh(self):
+        unknown = Inventory([image(1, "a", days=400, size=None)], repository="app")
+        found = archive_strategy(unknown, prices_for("us-east-1"), now=NOW, days=[90])
+        assert found.options[0].advice.startswith("not known: nothing bounds the bytes")
+        assert "nobody can say what archiving saves" in repr(found)
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            lambda: expect.expires("a", older_than=-1),
+            lambda: expect.archives("a", unpulled_for=-1),
+            lambda: expect.keeps_younger_than(-1),
+        ],
+    )
+    def test_an_age_below_nothing(self, made):
+        with pytest.raises(ValueError, match="days must be 0 or more, not -1"):
+            made()
+
+    def test_a_plan_for_no_repository_is_not_rolled_out(self):
+        with pytest.raises(InvalidInput, match="plans: one names no repository"):
+            begin([Plan(repository="", policy_text="", made_at=NOW, actions={})])
+
     def test_one_name_to_restore_is_one_name(self):
         archived = Inventory([image(1, "v1", status="ARCHIVED")], repository="app")
         assert restore_plan(archived, "v1", now=NOW).digests == (digest(1),)
