@@ -228,7 +228,7 @@ class Provenance:
         return _of_provenance("undetermined" if found == "fail" and own == "undetermined" else found)
 
     def _platform(self, repository: str, digest: str, proofs: Iterable[str]) -> Outcome:
-        told = [self._attested(repository, proof) for proof in proofs]
+        told: list[Outcome] = [self._attested(repository, proof) for proof in proofs]
         return "pass" if "pass" in told else best([*told, self._artifacts(repository, digest)])
 
     def _artifacts(self, repository: str, digest: str) -> Outcome:

@@ -62,7 +62,8 @@ class Application:
     POST `/v1/gatekeeper`, `/v1/kyverno` and `/v1/admit`, each with `?profile=NAME` to judge by that profile; GET
     `/livez` and `/healthz` (alive), `/readyz` (wants requests), `/metrics`. `body_bytes` bounds a request.
     `certified` names the protocols (`gatekeeper`, `kyverno`, `admit`) that need a client certificate, which a server
-    tells by `CLIENT_CERTIFICATE` in the environment; probes and metrics need none, since kubelets have none.
+    tells by `CLIENT_CERTIFICATE` in the environment; probes and metrics need none, since kubelets have none. No path
+    writes, and no push or pull passes through here: what is denied is a Pod, never an upload to the registry.
     Whatever happens, no answer but one of the protocol's own, made of decisions, admits anything.
     """
 

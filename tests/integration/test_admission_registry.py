@@ -150,7 +150,8 @@ class TestConditions:
     def test_the_registry_that_has_the_image_is_asked(self, registry: Registry) -> None:
         """One digest in two Regions, signed in the first only: the second's copy is not signed."""
         west = registry.in_region("eu-west-1")
-        west.client.create_repository(repositoryName="team/app", imageScanningConfiguration={"scanOnPush": True})
+        ecr: Any = west.client
+        ecr.create_repository(repositoryName="team/app", imageScanningConfiguration={"scanOnPush": True})
         built = local_images.image([local_images.layer({"app": "clean"})])
         built.push(west.client, "team/app", "clean")
         registry.engine.advance(dt.timedelta(minutes=5))

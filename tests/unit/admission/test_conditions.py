@@ -115,6 +115,17 @@ class TestProvenance:
         other = {TWO.digest: [referrer("application/vnd.in-toto.provenance+dsse")]}
         assert provenance(manifests, other)("team/app", half.digest).outcome == "pass"
 
+    def test_an_index_whose_own_attestation_says_nothing(self) -> None:
+        built = index([ONE, TWO])
+        silent = {built.digest: [referrer(BUNDLE)]}
+        assert provenance(stored(built), silent)("team/app", built.digest).outcome == "undetermined"
+
+    def test_an_attestation_without_layers(self) -> None:
+        told = json.loads(artifact(ONE, "application/vnd.in-toto+json").manifest)
+        empty = Manifest.parse(json.dumps(told | {"layers": []}))
+        one = {ONE.digest: [referrer("application/vnd.in-toto+json", digest=empty.digest)]}
+        assert provenance({**stored(ONE), empty.digest: empty}, one)("team/app", ONE.digest).outcome == "undetermined"
+
     def test_what_was_not_read(self) -> None:
         built = index([ONE], attestations="image")
         assert provenance({})("team/app", ONE.digest).outcome == "undetermined"
@@ -184,6 +195,10 @@ class TestBaseFresh:
         fresh = BaseFresh(BaseReport(uses=(use(CLEAN, "current"),)))
         assert fresh("team/app", DIRTY).outcome == "undetermined"
         assert fresh("team/other", CLEAN).outcome == "undetermined"
+
+    def test_an_image_that_the_report_did_not_read(self) -> None:
+        report = BaseReport(uses=(use(CLEAN, "current"),), unread=(Place("team/app", CLEAN),))
+        assert BaseFresh(report)("team/app", CLEAN).outcome == "undetermined"
 
     def test_every_platform_counts(self) -> None:
         built = index([ONE, TWO])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import wait
+from functools import partial
 
 import pytest
 
@@ -36,7 +38,7 @@ class TestDaemonWorkers:
         def broken() -> int:
             raise ZeroDivisionError
 
-        assert [workers.submit(lambda n=n: n).result(10) for n in range(20)] == list(range(20))
+        assert [workers.submit(partial(divmod, n, 1)).result(10)[0] for n in range(20)] == list(range(20))
         with pytest.raises(ZeroDivisionError):
             workers.submit(broken).result(10)
         assert workers.submit(lambda: 1).result(10) == 1
@@ -49,7 +51,8 @@ class TestDaemonWorkers:
         more = [workers.submit(lambda: hold.wait(10)) for _ in range(9)]
         both.wait(10)
         hold.set()
-        assert all(f.result(10) is not None for f in [*work, *more])
+        assert all(f.result(10) is not None for f in work)
+        assert all(f.result(10) for f in more)
         assert sum(t.name.startswith("bounded-") for t in threading.enumerate()) <= 3
         workers.close()
 
@@ -66,6 +69,8 @@ class TestDaemonWorkers:
         assert begun.wait(10)
         workers.close()
         workers.close()
+        # Who waits for it is told at once, and does not wait for its time to be over.
+        assert wait([waiting], timeout=10).done == {waiting}
         assert waiting.cancelled()
         with pytest.raises(RuntimeError):
             workers.submit(held)
