@@ -99,7 +99,7 @@ class TestConditions:
         )
         with registry.admission(wanted) as service:
             assert service.decide(name).allowed
-        registry.gateway.update_storage_class("team/app", digest, "ARCHIVE")
+        registry.gateway.update_storage_class("team/app", digest, "archive")
         with registry.admission(wanted) as service:
             found = service.decide(f"{HOST}/team/app@{digest}")
         assert not found.allowed
