@@ -251,10 +251,12 @@ class OciSource:
             status = response.status_code
             if status in (200, 206):
                 return response
+            # Storage that a registry sends a download to has no say in where its password goes.
+            asked_at_home = _origin(response.url) == _origin(self._base)
             said = response.headers.get("WWW-Authenticate", "")
             waiting = response.headers.get("Retry-After", "")
             _release(response)
-            if status == 401 and not renewed:
+            if status == 401 and asked_at_home and not renewed:
                 renewed = True
                 with self._lock:
                     self._tokens[scope] = self._log_in(said, scope)

@@ -245,6 +245,16 @@ class TestRedirects:
         assert "Authorization" not in other.requests[0][2]
         assert other.requests[0][2]["Range"] == "bytes=5-"
 
+    def test_another_host_cannot_ask_for_the_password(self, world, other):
+        world.routes["/v2/app/blobs/sha256:1"] = (307, {"Location": f"http://{other.host}/store"}, b"")
+        challenge = f'Bearer realm="http://{other.host}/token"'
+        other.routes["/store"] = (401, {"WWW-Authenticate": challenge}, b"")
+        other.routes["/token"] = (200, {}, b'{"token": "t-1"}')
+        with OciSource(world.host, plain_http=True, username="me", password="secret") as source:
+            with pytest.raises(errors.Denied):
+                list(source.read_layer("app", "sha256:1"))
+        assert [path for _, path, _ in other.requests] == ["/store"]
+
     def test_within_the_registry_it_stays(self, world):
         world.routes["/v2/app/blobs/sha256:1"] = lambda request: (
             (302, {"Location": "/elsewhere"}, b"")
