@@ -98,16 +98,26 @@ def _annotations(notes: Mapping[str, Any]) -> Iterator[UpdaterImage]:
         alias, equals, spec = entry.partition("=")
         alias, spec = (alias, spec) if equals else ("", entry)
 
-        own = {name: notes.get(f"{_PREFIX}{alias}.{name}") if alias else None for name in _SETTINGS}
-        text = {name: value for name, value in own.items() if isinstance(value, str)}
+        text = _settings(notes, alias.replace("/", "_"))
         yield _image(
             f"$.metadata.annotations[{_PREFIX}image-list][{number}]",
             alias or None,
             spec,
-            text.get("update-strategy") or notes.get(f"{_PREFIX}update-strategy"),
+            text.get("update-strategy"),
             allow=text.get("allow-tags"),
             ignore=[p.strip() for p in text.get("ignore-tags", "").split(",") if p.strip()],
         )
+
+
+def _settings(notes: Mapping[str, Any], alias: str) -> dict[str, str]:
+    """Return what is set for an image, else for the whole application; the updater writes '_' for '/' in an alias."""
+    found: dict[str, str] = {}
+    for name in _SETTINGS:
+        own = notes.get(f"{_PREFIX}{alias}.{name}") if alias else None
+        value = notes.get(_PREFIX + name) if own is None else own
+        if isinstance(value, str):
+            found[name] = value
+    return found
 
 
 def _resource(document: Mapping[str, Any]) -> Iterator[UpdaterImage]:
@@ -156,6 +166,7 @@ def _image(
             problems += [p.message for p in fault.problems]
     if allow is not None and _allowed(allow) is None:
         problems.append(f"allow-tags must be any or regexp:EXPRESSION, not {allow[:60]!r}")
+    problems += [f"ignore-tags has {p[:60]!r}, which is no pattern" for p in ignore if _glob(p) is None]
     return UpdaterImage(
         path=path, alias=alias if isinstance(alias, str) else None, name=f"{head}{slash}{bare}",
         constraint=constraint if colon else None, strategy=chosen or str(strategy), allow=allow, ignore=tuple(ignore),
@@ -177,14 +188,49 @@ def _allowed(allow: str) -> Callable[[str], bool] | None:
 
 
 def _ignored(patterns: Iterable[str]) -> Callable[[str], bool]:
-    # Go's path.Match: `*` and `?`, and classes in brackets; a tag holds no '/'.
-    compiled = [re.compile(_glob(p)) for p in patterns]
+    # A pattern that cannot be read is a problem of the image, and ignores nothing.
+    compiled = [found for p in patterns if (found := _glob(p)) is not None]
     return lambda tag: any(c.fullmatch(tag) for c in compiled)
 
 
-def _glob(pattern: str) -> str:
-    collapsed = re.sub(r"\*+", "*", pattern)
-    return "".join("[^/]*" if c == "*" else "[^/]" if c == "?" else re.escape(c) for c in collapsed)
+_CLASS: Final = re.compile(r"\[(\^?)((?:(?:\\.|[^\\\]-])(?:-(?:\\.|[^\\\]-]))?)+)\]", re.DOTALL)
+_RANGE: Final = re.compile(r"(\\.|[^\\])(?:-(\\.|[^\\]))?", re.DOTALL)
+
+
+def _glob(pattern: str) -> re.Pattern[str] | None:
+    """Return a pattern of Go's `filepath.Match`, by which the updater ignores tags; None when it is none.
+
+    `*` and `?` stand for characters other than `/`, brackets for a class, a backslash takes the next one as it is.
+    """
+    parts: list[str] = []
+    at = 0
+    while at < len(pattern):
+        mark = pattern[at]
+        if mark == "*":
+            if parts[-1:] != ["[^/]*"]:
+                parts.append("[^/]*")
+            at += 1
+        elif mark == "[":
+            found = _CLASS.match(pattern, at)
+            if found is None:
+                return None
+            parts.append(f"[{found[1]}{''.join(_span(low, high) for low, high in _RANGE.findall(found[2]))}]")
+            at = found.end()
+        elif mark == "\\":
+            if at + 1 == len(pattern):
+                return None
+            parts.append(re.escape(pattern[at + 1]))
+            at += 2
+        else:
+            parts.append("[^/]" if mark == "?" else re.escape(mark))
+            at += 1
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _span(low: str, high: str) -> str:
+    first, last = low[-1], (high or low)[-1]
+    # A range from high to low holds nothing; the surrogate is in no tag.
+    return f"{re.escape(first)}-{re.escape(last)}" if first <= last else "\\ud800"
 
 
 def check_updater(
@@ -244,8 +290,11 @@ def _answer(
 def _fitting(image: UpdaterImage, tags: Sequence[str]) -> list[str]:
     """Return the tags that fit, the one that the strategy chooses last."""
     if image.strategy == "semver":
-        wanted = VersionConstraint.parse(image.constraint or "")
-        versions = [(v.key, t) for t in tags if wanted.allows(t) and (v := VersionTag.parse(t)) is not None]
+        # Without a constraint the updater takes every version, pre-releases too; "*" leaves those out.
+        wanted = VersionConstraint.parse(image.constraint) if image.constraint else None
+        versions = [
+            (v.key, t) for t in tags if (wanted is None or wanted.allows(t)) and (v := VersionTag.parse(t)) is not None
+        ]
         return [tag for _, tag in sorted(versions, key=lambda item: item[0])]
     if image.strategy == "digest":
         return [t for t in tags if t == image.constraint]

@@ -250,9 +250,9 @@ class TestRedirects:
         challenge = f'Bearer realm="http://{other.host}/token"'
         other.routes["/store"] = (401, {"WWW-Authenticate": challenge}, b"")
         other.routes["/token"] = (200, {}, b'{"token": "t-1"}')
-        with OciSource(world.host, plain_http=True, username="me", password="secret") as source:
-            with pytest.raises(errors.Denied):
-                list(source.read_layer("app", "sha256:1"))
+        named = OciSource(world.host, plain_http=True, username="me", password="secret")
+        with named as source, pytest.raises(errors.Denied):
+            list(source.read_layer("app", "sha256:1"))
         assert [path for _, path, _ in other.requests] == ["/store"]
 
     def test_within_the_registry_it_stays(self, world):

@@ -98,7 +98,8 @@ class TestImageUpdater:
 
     def test_strategies(self) -> None:
         assert self.ask(":^1.4") == ("moves", "1.10.0", 2)
-        assert self.ask("") == ("newest", "2.0.0", 3)
+        assert self.ask("") == ("newest", "2.0.0", 5)
+        assert self.ask(":*") == ("newest", "2.0.0", 3)
         assert self.ask(":^3") == ("no tag fits", None, 0)
         assert self.ask(":latest", **{"update-strategy": "digest"}) == ("moves", "latest", 1)
         assert self.ask("", **{"update-strategy": "alphabetical", "allow-tags": "regexp:^1"}) == ("moves", "1.4.0", 3)
@@ -110,10 +111,36 @@ class TestImageUpdater:
 
     @pytest.mark.parametrize(
         ("spec", "settings"),
-        [(":latest", {}), ("", {"update-strategy": "newst"}), ("", {"update-strategy": "digest"}), ("", {"allow-tags": "regexp:("}), ("", {"allow-tags": "1.*"})],
+        [(":latest", {}), ("", {"update-strategy": "newst"}), ("", {"update-strategy": "digest"}), ("", {"allow-tags": "regexp:("}), ("", {"allow-tags": "1.*"}), ("", {"ignore-tags": "[a-"}), ("", {"ignore-tags": "a\\"})],
     )  # fmt: skip
     def test_faults_are_said(self, spec: str, settings: dict[str, str]) -> None:
         assert self.ask(spec, **settings)[0] == "cannot be read"
+
+    def test_without_a_constraint_a_pre_release_is_chosen(self) -> None:
+        notes = {LIST: f"x={HOST}/app-a"}
+        (answer,) = check_updater({"metadata": {"annotations": notes}}, lambda ref: ["1.0.0", "1.1.0-rc.1"])
+        assert answer.tag == "1.1.0-rc.1"
+
+    @pytest.mark.parametrize(
+        ("pattern", "tag"),
+        [("2.*", "1.10.0"), ("[2-9].*", "1.10.0"), ("[^1].*", "1.10.0"), ("?.?.0", "1.10.0"), (r"2\.0.0", "1.10.0"),
+         ("[9-2]*", "2.0.0"), ("[xy]*", "2.0.0"), ("2.+", "2.0.0")],
+    )  # fmt: skip
+    def test_ignored_as_go_matches_file_names(self, pattern: str, tag: str) -> None:
+        assert self.ask(":*", **{"ignore-tags": pattern})[1] == tag
+
+    def test_settings_of_the_whole_application(self) -> None:
+        """An image's own annotation counts before that of the application; '/' in an alias is written '_'."""
+        prefix = "argocd-image-updater.argoproj.io/"
+        notes = {
+            LIST: f"{HOST}/app-a:*, team/b={HOST}/app-b:*, c={HOST}/app-c:*",
+            f"{prefix}ignore-tags": "2.*",
+            f"{prefix}team_b.ignore-tags": "1.10.*",
+            f"{prefix}allow-tags": "regexp:^[12]",
+            f"{prefix}c.allow-tags": "regexp:^1[.]4",
+        }
+        found = [a.tag for a in check_updater({"metadata": {"annotations": notes}}, lambda ref: self.TAGS)]
+        assert found == ["1.10.0", "2.0.0", "1.4.0"]
 
     def test_the_resource_of_1x(self) -> None:
         document = {
