@@ -10,12 +10,13 @@ from ecrkit.errors import InvalidInput
 __all__ = ["server_policy"]
 
 
-def server_policy(*scopes: Scope, inspector: bool = False) -> PolicyDocument:
+def server_policy(*scopes: Scope, inspector: bool = False, signing_status: bool = False) -> PolicyDocument:
     """Return the identity policy of the server's role: findings, images, the manifests of indexes.
 
     `ecr:BatchGetImage` reads manifests, for the platforms of an index, and authorises ListImageReferrers, which the
     condition `signed` asks and which has no action of its own. Without `ecr:GetDownloadUrlForLayer` no layer can be
-    read, so the role cannot pull. With enhanced scanning the ECR user guide wants `inspector`'s two lists beside it.
+    read, so the role cannot pull. With enhanced scanning the ECR user guide wants `inspector`'s two lists beside it;
+    `signing_status` adds what `signed = "status"` and `signed = "either"` ask.
 
     Raises:
         InvalidInput: no scope is named.
@@ -29,6 +30,8 @@ def server_policy(*scopes: Scope, inspector: bool = False) -> PolicyDocument:
     if not scopes:
         raise InvalidInput.single("no policy", "$.scopes", "name at least one registry")
     reads = ["ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages"]
+    if signing_status:
+        reads.insert(1, "ecr:DescribeImageSigningStatus")
     arns = list(dict.fromkeys(arn for scope in scopes for arn in scope.arns))
     statements: list[dict[str, Any]] = [{"Sid": "Images", "Effect": "Allow", "Action": reads, "Resource": arns}]
     if inspector:

@@ -297,6 +297,8 @@ class TestServer:
         assert "ecr:GetDownloadUrlForLayer" not in actions
         assert "ecr:GetAuthorizationToken" not in actions
         assert all(a.split(":")[1].startswith(("Get", "List", "Describe", "BatchGet")) for a in actions)
+        signing = m.server_policy(Scope("123456789012", "eu-west-1"), signing_status=True)
+        assert "ecr:DescribeImageSigningStatus" in signing.statements[0].actions
         assert {a for s in m.server_policy(Scope("123456789012", "eu-west-1")).statements for a in s.actions} == {
             "ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages",
         }  # fmt: skip
