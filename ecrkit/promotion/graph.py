@@ -100,8 +100,9 @@ def read_graph(source: Source, repository: str, root: str, *, referrers: bool = 
     """Return what belongs to the image `root`, read from the source level by level.
 
     Everything is checked against the digest it was asked by, so a source cannot slip anything in. With `referrers`,
-    signatures, SBOMs and attestations of the image, of its children and of each other are part of it; an archived one
-    cannot be read, and is noted and left out.
+    signatures, SBOMs and attestations of the image, of its children and of each other are part of it. An archived one
+    cannot be read, and one that the source lists but whose own manifest names another subject is none: both are noted
+    and left out.
 
     Raises:
         NotFound: the source lacks the image, a child of an index or a referrer that it lists.
@@ -135,8 +136,13 @@ def read_graph(source: Source, repository: str, root: str, *, referrers: bool = 
     # What refers to an image comes after it; `order` grows while it is walked, for referrers of referrers.
     for digest in order:
         for other in referring.get(digest, ()):
-            order += [d for d in _order(other, found) if d not in inside]
-            inside.update(order)
+            subject = found[other].subject
+            if subject is None or subject.digest != digest:
+                notes.append(f"{other} is listed as referring to {digest}, does not say so itself, and is left out")
+                continue
+            fresh = [d for d in _order(other, found) if d not in inside]
+            order += fresh
+            inside.update(fresh)
     children = set(_order(root, found)) - {root}
     pieces = [
         _piece(raws[d], found[d], "image" if d == root else "child" if d in children else "referrer", sizes)

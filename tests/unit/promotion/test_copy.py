@@ -12,6 +12,7 @@ from ecrkit import errors
 from ecrkit.errors import Unavailable
 from ecrkit.local.images import artifact, filler, image, index, layer, push
 from ecrkit.promotion import TagTaken, part_size
+from ecrkit.records import Referrer
 from tests.support.promotion import SOURCE, TARGET, holes, signed_index
 
 MIB = 1024 * 1024
@@ -320,6 +321,18 @@ class TestBrokenDownloads:
 
         with pytest.raises(errors.InvalidManifest, match=digest):
             registry.promotion.plan(f"{SOURCE}:v1", f"{TARGET}:v1", reader=Liar(registry.gateway, 0))
+
+    def test_a_source_that_slips_in_a_referrer(self, registry):
+        push(image([filler(4096, seed="a")]), registry.client, SOURCE, "v1")
+        other = push(image([filler(4096, seed="b")]), registry.client, SOURCE, "v2")
+
+        class Liar(Flaky):
+            def referrers(self, repository, digest):
+                return [Referrer(digest=other, media_type="application/vnd.oci.image.manifest.v1+json", size=1)]
+
+        plan = registry.promotion.plan(f"{SOURCE}:v1", f"{TARGET}:v1", reader=Liar(registry.gateway, 0))
+        assert other not in plan.items[0].missing
+        assert any(other in note for note in plan.items[0].notes)
 
 
 @pytest.mark.usefixtures("small_parts")
