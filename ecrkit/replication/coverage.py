@@ -27,13 +27,14 @@ CoverageCode = Literal[
 
 - `not-covered`: no rule is for the repository. `idle-filter`: the prefix begins no repository's name.
 - `no-permission`: another account's registry policy does not allow `ecr:ReplicateImage`; `cannot-create`: nor
-  `ecr:CreateRepository`, and the repository is not there; `permission-unknown`: nobody could read the policy.
+  `ecr:CreateRepository`, and the repository is not there; `permission-unknown`: nobody could read the policy, or it
+  leaves one of the two open.
 - `default-settings`: the repository is not there and no creation template for REPLICATION is for it.
 - `settings-differ`: mutability or encryption of an existing repository is another there.
 - `swallows-tags`: tags are immutable there, so that a tag that moves in the source does not arrive.
 - `no-chain`: the destination replicates onwards, but not what arrives by replication.
 - `deletes`: deletions in the source are repeated there.
-- `unknown-destination`: nothing was read there, so nothing of the above is known.
+- `unknown-destination`: nothing was read there, or not all; the message says what of the above is not known.
 - `invalid-destination`: the source itself, or a Region of another partition.
 """
 
@@ -216,7 +217,12 @@ def _permissions(
     if there.allows is None or there.repositories is None:
         return
     absent = [n for n, answer in answers.items() if answer and n not in there.repositories]
-    barred = [n for n in absent if there.allows("ecr:CreateRepository", n) is False]
+    creates = {n: there.allows("ecr:CreateRepository", n) for n in absent}
+    barred = [n for n, answer in creates.items() if answer is False]
+    open_ones = [n for n, answer in creates.items() if answer is None]
+    if open_ones:
+        message = f"{_few(open_ones)} is not at {place}, and whether its registry policy lets it be created is unknown"
+        yield CoverageFinding(code="permission-unknown", destination=place, message=message)
     if barred:
         message = f"{_few(barred)} is not at {place}, and its registry policy does not allow ecr:CreateRepository"
         yield CoverageFinding(code="cannot-create", destination=place, message=message)
@@ -240,14 +246,16 @@ def _settings(
             untemplated.append(name)
         elif _holds_tags(template.tag_mutability or "MUTABLE") and _moves(origin):
             yield _swallows(name, place, f"the template {template.prefix!r} makes its tags immutable")
-    if untemplated:
-        unread = "" if there.templates is not None else " (the templates could not be read)"
+    if untemplated and there.templates is None:
+        message = f"by which settings {_few(untemplated)} will be created at {place} is unknown: no templates were read"
+        yield CoverageFinding(code="unknown-destination", destination=place, message=message)
+    elif untemplated:
         yield CoverageFinding(
             code="default-settings",
             destination=place,
             message=(
                 f"{_few(untemplated)} will be created at {place} with default settings, without policies: "
-                f"no creation template for REPLICATION{unread}"
+                "no creation template for REPLICATION"
             ),
         )
 
@@ -291,6 +299,8 @@ def _chains(
     there: DestinationFacts, place: Destination, routes: Mapping[str, tuple[Destination, ...]]
 ) -> Iterable[CoverageFinding]:
     if there.configuration is None:
+        message = f"whether {place} replicates onwards is unknown: its rules were not read"
+        yield CoverageFinding(code="unknown-destination", destination=place, message=message)
         return
     onwards: dict[Destination, list[str]] = {}
     for name, places in routes.items():

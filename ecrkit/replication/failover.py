@@ -162,13 +162,8 @@ def failover_check(
         >>> report.ok, report.gaps[0].state
         (False, 'unknown')
     """
-    read: dict[str, dict[str, Image] | None] = {}
-
-    def holding(name: str) -> dict[str, Image] | None:
-        if name not in read:
-            images = there.get(name, ())
-            read[name] = None if images is None else {image.digest: image for image in images}
-        return read[name]
+    read: dict[str, _Held | None] = {}
+    opaque: dict[str, frozenset[str]] = {}
 
     def judge(ref: ImageRef) -> Judged:
         name = str(ref.repository)
@@ -179,25 +174,43 @@ def failover_check(
         image = inventory.get(str(ref.digest)) if ref.digest is not None else inventory.by_tag(tag or "")
         if image is None:
             return "unknown", f"{home} does not have it", ""
-        opaque = {i.digest for i in inventory.opaque_indexes}
-        parts, waiting = [image.digest], [image.digest]
+        if name not in opaque:
+            opaque[name] = frozenset(i.digest for i in inventory.opaque_indexes)
+        parts, waiting = {image.digest: None}, [image.digest]
         while waiting:
             at = waiting.pop()
-            if at in opaque:
+            if at in opaque[name]:
                 return "unknown", f"the children of the index {at} are not known", image.digest
             fresh = [d for d in inventory.children_of(at) if d not in parts]
-            parts += fresh
+            parts.update(dict.fromkeys(fresh))
             waiting += fresh
-        held = holding(name)
+        if name not in read:
+            read[name] = _held(there.get(name, ()))
+        held = read[name]
         if held is None:
             return "unknown", f"{name} was not read in {failover}", image.digest
         pinned = ref.digest is not None
-        named = next((d for d, i in held.items() if tag is not None and tag in i.tags), None)
-        statuses = {digest: i.status for digest, i in held.items()}
-        state, reason = judged(parts, statuses, tag=None if pinned else tag, named=named)
+        named = None if tag is None else held.tags.get(tag)
+        state, reason = judged(list(parts), held.statuses, tag=None if pinned else tag, named=named)
         return state, reason, image.digest
 
     return check_references(references, judge, home=home, failover=failover)
+
+
+@attrs.frozen
+class _Held:
+    """What a repository holds: the status of each digest, and the digest that each tag names."""
+
+    statuses: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+def _held(images: Iterable[Image] | None) -> _Held | None:
+    if images is None:
+        return None
+    listed = list(images)
+    tags = {tag: image.digest for image in listed for tag in image.tags}
+    return _Held({image.digest: image.status for image in listed}, tags)
 
 
 def judged(

@@ -248,6 +248,26 @@ class TestFailover:
         found = check(["app:v9", "other:v1"], self.HERE, {})
         assert [e.state for e in found.entries] == ["unknown", "unknown"]
 
+    def test_each_side_is_gone_through_once_for_any_number_of_references(self):
+        reads = []
+
+        class Counted:
+            status = "ACTIVE"
+
+            def __init__(self, digest):
+                self.digest = digest
+
+            @property
+            def tags(self):
+                reads.append(self.digest)
+                return (f"t-{self.digest[-4:]}",)
+
+        digests = [f"sha256:{n:064x}" for n in range(30)]
+        here = Inventory([image(d, f"t-{d[-4:]}") for d in digests], repository="app")
+        found = check([f"app:t-{d[-4:]}" for d in digests], {"app": here}, {"app": [Counted(d) for d in digests]})
+        assert found.ok
+        assert len(reads) == len(digests)
+
     def test_elsewhere_and_unusable(self):
         names = [
             "public.ecr.aws/x/y:1", "docker.io/library/nginx:1", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:v1",

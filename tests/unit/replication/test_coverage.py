@@ -84,6 +84,11 @@ class TestPermission:
         assert codes(to(THEIRS), ["app"], known) == ["permission-unknown"]
         assert codes(to(THEIRS), ["app"], {THEIRS: facts(repository("app"))}) == ["permission-unknown"]
 
+    def test_whether_it_may_be_created_is_unknown(self):
+        answers = {("ecr:ReplicateImage", "app"): True}
+        assert codes(to(THEIRS), ["app"], self.theirs(answers)) == ["permission-unknown"]
+        assert codes(to(THEIRS), ["app"], self.theirs(answers, repository("app"))) == []
+
     def test_within_one_account_nobody_is_asked(self):
         def never(action, name):
             raise AssertionError
@@ -109,8 +114,12 @@ class TestSettings:
         assert codes(to(AWAY), ["other"], known) == ["swallows-tags"]
 
     def test_unread_templates_and_repositories(self):
-        assert codes(to(AWAY), ["app"], {AWAY: facts(templates=None)}) == ["default-settings"]
-        assert codes(to(AWAY), ["app"], {AWAY: DestinationFacts()}) == ["unknown-destination"]
+        found = coverage(to(AWAY), ["app"], source=HOME, facts={AWAY: facts(templates=None)})
+        assert ([f.code for f in found.findings], found.ok) == (["unknown-destination"], False)
+        assert codes(to(AWAY), ["app"], {AWAY: DestinationFacts()}) == ["unknown-destination", "unknown-destination"]
+
+    def test_unread_templates_do_not_matter_where_the_repository_is(self):
+        assert codes(to(AWAY), ["app"], {AWAY: facts(repository("app"), templates=None)}) == []
 
     @pytest.mark.parametrize(
         ("origin", "copy", "expected"),
@@ -145,6 +154,11 @@ class TestChainsAndDeletes:
         found = coverage(to(AWAY), ["app"], source=HOME, facts=known)
         assert [f.code for f in found.findings] == ["no-chain"]
         assert str(FAR) in found.findings[0].message
+
+    def test_onward_rules_that_nobody_read_are_not_fine(self):
+        known = {AWAY: facts(repository("app"), configuration=None)}
+        found = coverage(to(AWAY), ["app"], source=HOME, facts=known)
+        assert ([f.code for f in found.findings], found.ok) == (["unknown-destination"], False)
 
     def test_a_place_that_the_source_reaches_itself_is_no_chain(self):
         known = {AWAY: facts(repository("app"), configuration=to(FAR)), FAR: facts(repository("app"))}
