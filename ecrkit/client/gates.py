@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ecrkit.errors import InvalidReference
+from ecrkit.errors import InvalidInput, InvalidReference
 from ecrkit.promotion.model import Candidate, GateAnswer, PromotionGate
 from ecrkit.refs import ImageRef
 
@@ -93,8 +93,13 @@ def referrer_gate(registry: Registry, artifact_types: Iterable[str]) -> Promotio
     """Return the gate that passes when the image has an active referrer of each artifact type, such as an SBOM.
 
     That something is there is all it says. Whoever may push can put it there, so it is no check of a signature.
+
+    Raises:
+        InvalidInput: no type is named: such a gate would let everything through.
     """
     types = tuple(artifact_types)
+    if not types:
+        raise InvalidInput.single("no gate", "artifact_types", "names no type, so that everything would pass")
 
     def ask(candidate: Candidate) -> GateAnswer:
         found = _place(registry, candidate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ import attrs
 
 from ecrkit._internal.globs import matches
 from ecrkit._internal.jsonio import Record
-from ecrkit.errors import Conflict, Unavailable
+from ecrkit.errors import Conflict, EcrkitError, Unavailable
 from ecrkit.promotion.graph import Piece
 from ecrkit.promotion.sources import Target
 from ecrkit.records import Repository
@@ -152,12 +153,11 @@ def taken(
     if move and former is not None and found != former:
         why = f"it was to be moved from {former} only"
     else:
-        kept = target.repository(repository)
-        immutable = tag_is_immutable(kept, tag)
-        if immutable:
-            why = f"the repository is {kept.tag_mutability}, so that this tag cannot move"
-        else:
-            why = "move=True moves it" if not move else "read it again and decide"
+        why = "move=True moves it" if not move else "read it again and decide"
+        with contextlib.suppress(EcrkitError):  # it is only about the reason; that the tag is taken is known
+            kept = target.repository(repository)
+            if tag_is_immutable(kept, tag):
+                why = f"the repository is {kept.tag_mutability}, so that this tag cannot move"
     message = f"{repository}:{tag} names {found or 'nothing'}, not {wanted}, and was left alone: {why}"
     return TagTaken(message, repository=repository, tag=tag, wanted=wanted, found=found, code=code)
 

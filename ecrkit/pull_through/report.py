@@ -74,6 +74,11 @@ class RuleReport(Record):
         return self.validation is not None and self.validation.valid is False
 
 
+def _untold(rule: RuleReport) -> bool:
+    """Return whether the rule was to be tried, and nothing says how that went."""
+    return rule.validation is not None and rule.validation.valid is None
+
+
 @attrs.frozen(kw_only=True)
 class CacheReport(Record):
     """The whole cache: `rules`, `tags`, and `misses`: events of images that could not be fetched and are not cached."""
@@ -88,10 +93,10 @@ class CacheReport(Record):
 
     @property
     def ok(self) -> bool:
-        """Whether no rule fails, nothing was missed, and each tag is known to be current or checked."""
+        """Whether each rule that was tried works, nothing was missed, and each tag is known to be current or checked."""
         return (
             bool(self.rules)
-            and not any(r.failing for r in self.rules)
+            and not any(r.failing or _untold(r) for r in self.rules)
             and not self.misses
             and all(t.ok for t in self.tags)
         )
@@ -112,6 +117,7 @@ class CacheReport(Record):
         lines = [
             f"{r.rule}: {len(r.repositories)} repositories, {r.tags} tags, {r.images} images, {size(r.size.low)}"
             + (f"; FAILS: {r.validation.failure}" if r.failing and r.validation is not None else "")
+            + (f"; not known to work: {r.validation.failure}" if _untold(r) and r.validation is not None else "")
             for r in self.rules
         ]
         columns = self.to_columns()

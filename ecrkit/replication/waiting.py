@@ -201,7 +201,8 @@ def _after_look(state: DestinationWait, seen: Seen, now: float, drawn: float) ->
         if state.covered is False:
             return _end(state, "not_covered", "no rule sends the repository there", now)
         if now - state.started >= state.patience:
-            return _end(state, "not_covered", "no replication of it began: it was pushed before the rule", now)
+            before = "it was pushed before the rule" + (", or there is none" if state.covered is None else "")
+            return _end(state, "not_covered", f"no replication of it began: {before}", now)
         return _again(state, now, drawn, "status")
     return _again(state, now, drawn, "look")
 

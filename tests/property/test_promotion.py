@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecrkit import errors
+from ecrkit.images.reference_text import DOCKER_HUB_HOSTS
 from ecrkit.local import ServiceFault
 from ecrkit.local.images import artifact, image, index, layer, push
 from ecrkit.promotion import UpstreamRef, part_size, read_graph
@@ -114,3 +115,8 @@ def test_any_text_is_a_reference_or_an_invalid_one(text):
     except errors.InvalidReference:
         return
     assert UpstreamRef.parse(str(found)) == found
+
+
+@pytest.mark.parametrize("host", DOCKER_HUB_HOSTS)
+def test_every_name_of_docker_hub_is_docker_hub(host):
+    assert str(UpstreamRef.parse(f"{host}/node:20")) == "docker.io/library/node:20"

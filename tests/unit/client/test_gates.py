@@ -47,6 +47,10 @@ class TestComposed:
         push(artifact(built, SBOM, content=b"{}"), made.client, SOURCE)
         assert made.promotion.promote(wanted).digest == digest
 
+    def test_a_gate_of_no_type_is_refused(self, made):
+        with pytest.raises(errors.InvalidInput, match="names no type"):
+            referrer_gate(made, [])
+
     def test_replication(self, made):
         digest = push(image([filler(4096)]), made.client, SOURCE, "v1")
         gate = replication_gate(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 
+import attrs
 import pytest
 
 from ecrkit import errors
@@ -72,6 +73,20 @@ class TestNotOverwritten:
         assert first in str(refused.value) and second in str(refused.value)
         assert isinstance(refused.value, errors.Conflict)
         assert registry.gateway.digest_of("prod/app", "live") == first
+
+    def test_a_taken_tag_is_told_also_where_the_settings_may_not_be_read(self, registry):
+        app(registry, "a", "a")
+        app(registry, "live", "b")
+
+        class Blind:
+            def __getattr__(self, name):
+                return getattr(registry.gateway, name)
+
+            def repository(self, name):
+                raise errors.Denied("no", operation="DescribeRepositories", code="AccessDeniedException")
+
+        with pytest.raises(TagTaken, match="was left alone"):
+            attrs.evolve(registry.promotion, own=Blind()).retag("prod/app:a", "live")
 
     def test_moved_when_asked(self, registry):
         first, second = app(registry, "live", "a"), app(registry, "v2", "b")

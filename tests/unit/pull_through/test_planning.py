@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import attrs
 import pytest
 
 from ecrkit.client import Registry
 from ecrkit.errors import AwsCallFailed, InvalidPolicy, PlanOutdated
-from ecrkit.pull_through import PullThroughRule
+from ecrkit.pull_through import PullThroughCache, PullThroughRule, RuleValidation, cache_report
 from ecrkit.records import CreationTemplate
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:ecr-pullthroughcache/hub-a1b2c3"
@@ -84,6 +86,14 @@ class TestPlan:
             with pytest.raises(AwsCallFailed):
                 service.apply(plan)
             assert [(r.prefix, r.upstream_prefix) for r in registry.gateway.pull_through_rules()] == [("hub", "ROOT")]
+
+    @pytest.mark.parametrize(("valid", "ok"), [(True, True), (None, False), (False, False)])
+    def test_a_rule_that_nobody_could_try_is_not_fine(self, valid: bool | None, ok: bool) -> None:
+        cache = PullThroughCache.of("123456789012.dkr.ecr.eu-west-1.amazonaws.com", [HUB])
+        told = {HUB.prefix: RuleValidation(prefix=HUB.prefix, valid=valid, failure=None if valid else "AccessDenied")}
+        report = cache_report(cache, [], now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), validations=told)
+        assert report.ok is ok
+        assert ("AccessDenied" in str(report)) is not ok
 
     def test_validation_has_a_third_answer(self) -> None:
         with Registry.local() as registry:

@@ -134,6 +134,7 @@ class TestNotCovered:
         assert run(state, status("IN_PROGRESS"), at=116.0).outcome is None
         late = run(state, status(None), look(), at=115.0)
         assert late.outcome == "not_covered"
+        assert ("or there is none" in late.reason) == (covered is None)
 
     def test_what_is_there_all_the_same_is_there(self):
         state = run(waiting(), status(None), look(IMAGE, tag=IMAGE))
