@@ -10,11 +10,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 from packaging.metadata import Metadata
+
+ROOT = Path(__file__).parent.parent
 
 # What the wheel promises: the facade loads without boto3, the engine and a pure domain work, the types are there.
 PROBE = """
@@ -49,8 +52,9 @@ def wheel_faults(path: Path) -> list[str]:
     core = {r.name for r in metadata.requires_dist or () if r.marker is None or "extra" not in str(r.marker)}
     if core != {"attrs", "boto3", "botocore", "typing-extensions"}:
         faults.append(f"core dependencies are {sorted(core)}")
-    if set(metadata.provides_extra or ()) != {"arrow", "fast", "notebook", "testing"}:
-        faults.append(f"extras are {metadata.provides_extra}")
+    promised = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    if set(metadata.provides_extra or ()) != set(promised):
+        faults.append(f"extras are {metadata.provides_extra}, not {sorted(promised)}")
     return faults
 
 

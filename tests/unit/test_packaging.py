@@ -58,7 +58,7 @@ class TestSdist:
 
 
 class TestDependencies:
-    """Four core dependencies, four extras; each line of development tools has a reason beside it."""
+    """Four core dependencies, six extras; each line of development tools has a reason beside it."""
 
     def test_core(self) -> None:
         assert names_of(PROJECT["project"]["dependencies"]) == {"boto3", "botocore", "attrs", "typing-extensions"}
