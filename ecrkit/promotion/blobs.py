@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, MutableMapping
@@ -22,6 +23,7 @@ LARGEST_PART: Final = 20 * MIB
 MOST_PARTS: Final = 4200
 """The most parts of a layer (Amazon ECR service quotas)."""
 _THERE: Final = ("AVAILABLE", "ARCHIVED")
+_ARRIVED: Final = -1
 
 
 def part_size(asked: int, size: int | None) -> int:
@@ -90,6 +92,9 @@ class Mover:
                     if whole:
                         found.update(part)
                     held = self._upload(move, upload_id, part, position)
+                    if held == _ARRIVED:
+                        forget(self.uploads, move.key)
+                        return sent
                     if held is None:  # the upload that was to be taken up is no more
                         upload_id, moved_to = self._start(move), 0
                         break
@@ -113,7 +118,7 @@ class Mover:
             position, whole = moved_to, moved_to == 0
             found = hashlib.sha256()
         if whole and "sha256:" + found.hexdigest() != move.digest:
-            self.uploads.pop(move.key, None)
+            forget(self.uploads, move.key)
             raise _broken(move, "DigestMismatch", f"the source sent bytes that hash to sha256:{found.hexdigest()}")
         self._complete(move, upload_id)
         return sent
@@ -128,13 +133,15 @@ class Mover:
         return begun.upload_id, part_size(begun.part_size, move.size), 0
 
     def _start(self, move: BlobMove) -> str:
-        self.uploads.pop(move.key, None)
+        forget(self.uploads, move.key)
         return move.target.start_upload(move.target_repository).upload_id
 
     def _upload(self, move: BlobMove, upload_id: str, part: bytes, position: int) -> int | None:
         try:
             return move.target.upload_part(move.target_repository, upload_id, part, first=position)
         except AwsCallFailed as fault:
+            if fault.code == "UploadNotFoundException" and self._there(move):
+                return _ARRIVED  # another copy that shares these notes has ended the upload
             gone = fault.code in ("UploadNotFoundException", "InvalidLayerPartException")
             if gone and position and self.uploads.get(move.key, "").startswith(f"{upload_id} "):
                 return None
@@ -144,11 +151,11 @@ class Mover:
         try:
             move.target.complete_upload(move.target_repository, upload_id, move.digest)
         except AwsCallFailed as fault:
-            self.uploads.pop(move.key, None)
+            forget(self.uploads, move.key)
             # An upload whose completion was answered into the void is no more, but the layer is there.
             if not isinstance(fault, NotFound) or not self._there(move):
                 raise
-        self.uploads.pop(move.key, None)
+        forget(self.uploads, move.key)
 
     @staticmethod
     def _there(move: BlobMove) -> bool:
@@ -176,6 +183,13 @@ class Mover:
                 if fault.code == "TooLong" or not again or failures >= self.attempts:
                     raise
                 self.clock.sleep(min(8.0, 0.25 * 2**failures))
+
+
+def forget(uploads: MutableMapping[str, str], key: str) -> None:
+    """Take an upload out of the notes, when it is there still."""
+    # Not `pop`, which a mapping may do in two steps: another copy with the same notes may come between them.
+    with contextlib.suppress(KeyError):
+        del uploads[key]
 
 
 def _broken(move: BlobMove, code: str, said: str) -> Unavailable:

@@ -14,7 +14,7 @@ import attrs
 
 from ecrkit.errors import Conflict, EcrkitError, NotFound, PlanOutdated
 from ecrkit.ports import Clock, FanOut, OnProgress
-from ecrkit.promotion.blobs import BlobMove, Mover, Stopped
+from ecrkit.promotion.blobs import BlobMove, Mover, Stopped, forget
 from ecrkit.promotion.graph import Blob, Graph, Piece, read_graph
 from ecrkit.promotion.plan import CopyItem, CopyResult, Status
 from ecrkit.promotion.sources import Source, Target
@@ -274,7 +274,7 @@ def _recheck(item: CopyItem, ends: Ends, uploads: MutableMapping[str, str]) -> _
     for blob in item.graph.blobs:
         # An upload whose layer has arrived is over, whoever completed it.
         if (key := f"{item.place}@{blob.digest}") not in kept:
-            uploads.pop(key, None)
+            forget(uploads, key)
     return _Work(item=item, ends=ends, blobs=moves, present=len(item.graph.blobs) - len(moves))
 
 

@@ -93,7 +93,7 @@ class CacheReport(Record):
 
     @property
     def ok(self) -> bool:
-        """Whether each rule that was tried works, nothing was missed, and each tag is known to be current or checked."""
+        """Whether each rule that was tried works, nothing was missed, and each tag is current or checked."""
         return (
             bool(self.rules)
             and not any(r.failing or _untold(r) for r in self.rules)

@@ -11,7 +11,7 @@ import pytest
 from ecrkit import errors
 from ecrkit.errors import Unavailable
 from ecrkit.local.images import artifact, filler, image, index, layer, push
-from ecrkit.promotion import TagTaken, part_size
+from ecrkit.promotion import TagTaken, UploadFile, part_size
 from ecrkit.records import Referrer
 from tests.support.promotion import SOURCE, TARGET, holes, signed_index
 
@@ -375,6 +375,47 @@ class TestTakenUpAgain:
             registry.promotion.copy(f"{SOURCE}:v1", f"{TARGET}:v1", uploads=uploads)
         assert uploads == {}
         assert registry.promotion.copy(f"{SOURCE}:v1", f"{TARGET}:v1", uploads=uploads).ok
+
+
+@pytest.mark.usefixtures("small_parts")
+class TestTwoWithTheSameNotes:
+    """Two copies of one image at once, which share their notes: whichever ends an upload, both get the image."""
+
+    @pytest.mark.parametrize("kind", ["file", "dict"])
+    def test_another_copy_ends_the_upload(self, registry, tmp_path, kind):
+        blob = filler(20_000)
+        digest = push(image([blob]), registry.client, SOURCE, "v1")
+        uploads = UploadFile(tmp_path / "uploads.json") if kind == "file" else {}
+
+        @attrs.define
+        class Overtaken(Flaky):
+            def read_layer(self, repository, digest, *, start=0):
+                data = b"".join(self.gateway.read_layer(repository, digest, start=start))
+                yield data[:7000]
+                if len(data) > 7000 and self.breaks:
+                    self.breaks = 0
+                    registry.promotion.copy(f"{SOURCE}:v1", f"{TARGET}:other", uploads=uploads)
+                yield data[7000:]
+
+        result = registry.promotion.copy(
+            f"{SOURCE}:v1", f"{TARGET}:v1", uploads=uploads, reader=Overtaken(registry.gateway, 1)
+        )
+        assert result.digest == digest == registry.gateway.digest_of(TARGET, "v1")
+        assert holes(registry, TARGET, digest) == []
+        assert not dict(uploads)
+
+    def test_a_note_that_another_copy_took_out(self, registry):
+        class Shared(dict):
+            def pop(self, key, *default):
+                """Do it in two steps, as `MutableMapping` does, with another copy between them."""
+                value = self.get(key)
+                if value is not None:
+                    dict.pop(self, key)
+                    del self[key]
+                return value
+
+        push(image([filler(20_000)]), registry.client, SOURCE, "v1")
+        assert registry.promotion.copy(f"{SOURCE}:v1", f"{TARGET}:v1", uploads=Shared()).ok
 
 
 class TestRemovedMeanwhile:
