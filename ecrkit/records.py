@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import attrs
 from typing_extensions import override
 
+from ecrkit._internal.globs import matches
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import parse_time
 from ecrkit.errors import InvalidInput, Problem
@@ -314,6 +315,24 @@ class Repository(Record):
             scan_on_push=bool((raw.get("imageScanningConfiguration") or {}).get("scanOnPush")),
             encryption_type=encryption.get("encryptionType") or "AES256",
             kms_key=encryption.get("kmsKey"),
+        )
+
+    def tag_is_immutable(self, tag: str) -> bool:
+        """Return whether a tag, once given, cannot move here.
+
+        The four modes are MUTABLE, IMMUTABLE, and either of them `_WITH_EXCLUSION`, whose filters turn it round; `*` in
+        a filter stands for any characters (ECR API reference, ImageTagMutabilityExclusionFilter).
+
+        Example:
+            >>> made = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+            >>> app = Repository(
+            ...     name="app", arn="", registry_id="123456789012", uri="", created_at=made,
+            ...     tag_mutability="IMMUTABLE_WITH_EXCLUSION", mutability_exclusions=("dev-*",))
+            >>> app.tag_is_immutable("v1"), app.tag_is_immutable("dev-1")
+            (True, False)
+        """
+        return self.tag_mutability.startswith("IMMUTABLE") != any(
+            matches(pattern, tag) for pattern in self.mutability_exclusions
         )
 
     @override

@@ -21,7 +21,7 @@ from ecrkit.promotion.reference_check import CheckedReference, ReferenceCheck, c
 from ecrkit.promotion.references import UpstreamRef
 from ecrkit.promotion.service import PromotionService
 from ecrkit.promotion.sources import Source, Target
-from ecrkit.promotion.tagging import Tagged, TagTaken, tag_is_immutable
+from ecrkit.promotion.tagging import Tagged, TagTaken
 from ecrkit.promotion.uploads import UploadFile
 
 __all__ = [
@@ -59,6 +59,5 @@ __all__ = [
     "read_graph",
     "region_folder",
     "region_text",
-    "tag_is_immutable",
     "updater_images",
 ]

@@ -18,7 +18,7 @@ from ecrkit.promotion.blobs import BlobMove, Mover, Stopped, forget
 from ecrkit.promotion.graph import Blob, Graph, Piece, read_graph
 from ecrkit.promotion.plan import CopyItem, CopyResult, Status
 from ecrkit.promotion.sources import Source, Target
-from ecrkit.promotion.tagging import TagLocks, put_piece, refuse_taken, set_tag, tag_is_immutable
+from ecrkit.promotion.tagging import TagLocks, put_piece, refuse_taken, set_tag
 from ecrkit.records import Progress, Repository
 
 __all__ = ["BeforeTag", "Ends", "Means", "carry_out", "failed", "plan_item"]
@@ -71,7 +71,7 @@ def plan_item(
             obstacles.append(f"there is no repository {repository}; create_repository=True makes it")
     if kept is not None:
         former = None if tag is None else target.digest_of(repository, tag)
-        if tag is not None and former not in (None, digest) and move and tag_is_immutable(kept, tag):
+        if tag is not None and former not in (None, digest) and move and kept.tag_is_immutable(tag):
             obstacles.append(f"the tag {tag} names {former}, and the repository is {kept.tag_mutability}")
         found = target.images_found(repository, [piece.digest for piece in graph.pieces])
         there = {image for image, seen in found.items() if seen.status == "ACTIVE"}

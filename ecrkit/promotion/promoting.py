@@ -16,7 +16,7 @@ from ecrkit.promotion.blobs import BlobMove, Mover
 from ecrkit.promotion.graph import Piece
 from ecrkit.promotion.model import PromotionRecord, RollbackPlan
 from ecrkit.promotion.sources import Source, Target
-from ecrkit.promotion.tagging import put_piece, tag_is_immutable
+from ecrkit.promotion.tagging import put_piece
 from ecrkit.records import LayerState, RawManifest, Referrer
 from ecrkit.refs import ImageRef
 
@@ -124,7 +124,7 @@ def plan_rollback(record: PromotionRecord, reach: Callable[[ImageRef], Target]) 
     elif found.status != "ACTIVE":
         obstacles.append(f"{record.former} is {found.status}, and cannot be pulled")
     kept = target.repository(repository)
-    if now != record.former and tag_is_immutable(kept, record.tag):
+    if now != record.former and kept.tag_is_immutable(record.tag):
         obstacles.append(
             f"the repository is {kept.tag_mutability}, so that {record.tag} cannot move; deploy {record.former} by its "
             "digest"

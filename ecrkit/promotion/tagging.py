@@ -10,14 +10,12 @@ from typing import Final, Literal
 
 import attrs
 
-from ecrkit._internal.globs import matches
 from ecrkit._internal.jsonio import Record
 from ecrkit.errors import Conflict, EcrkitError, Unavailable
 from ecrkit.promotion.graph import Piece
 from ecrkit.promotion.sources import Target
-from ecrkit.records import Repository
 
-__all__ = ["TagLocks", "TagTaken", "Tagged", "tag_is_immutable"]
+__all__ = ["TagLocks", "TagTaken", "Tagged"]
 
 Tagging = Literal["set", "moved", "unchanged"]
 
@@ -55,25 +53,6 @@ class TagLocks:
         """Return the lock of a tag of a repository; `place` names the repository in its registry."""
         with self._guard:
             return self._locks.setdefault((place, tag), threading.Lock())
-
-
-def tag_is_immutable(repository: Repository, tag: str) -> bool:
-    """Return whether a tag of the repository, once given, cannot move.
-
-    The four modes are MUTABLE, IMMUTABLE, and either of them `_WITH_EXCLUSION`, whose filters turn it round; `*` in a
-    filter stands for any characters (ECR API reference, ImageTagMutabilityExclusionFilter).
-
-    Example:
-        >>> import datetime as dt
-        >>> made = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        >>> app = Repository(
-        ...     name="app", arn="", registry_id="123456789012", uri="", created_at=made,
-        ...     tag_mutability="IMMUTABLE_WITH_EXCLUSION", mutability_exclusions=("dev-*",))
-        >>> tag_is_immutable(app, "v1"), tag_is_immutable(app, "dev-1")
-        (True, False)
-    """
-    excluded = any(matches(pattern, tag) for pattern in repository.mutability_exclusions)
-    return repository.tag_mutability.startswith("IMMUTABLE") != excluded
 
 
 _TAKEN: Final = "ImageTagAlreadyExistsException"
@@ -133,7 +112,7 @@ def refuse_taken(
             message = f"{repository}:{tag} was to be moved from {former}, and there is no such tag now"
             raise TagTaken(message, repository=repository, tag=tag, wanted=wanted, found=None, code="TagGone")
         return
-    if move and former in (None, found) and not tag_is_immutable(target.repository(repository), tag):
+    if move and former in (None, found) and not target.repository(repository).tag_is_immutable(tag):
         return
     raise taken(target, repository, tag, wanted=wanted, found=found, code="TagTaken", former=former, move=move)
 
@@ -156,7 +135,7 @@ def taken(
         why = "move=True moves it" if not move else "read it again and decide"
         with contextlib.suppress(EcrkitError):  # it is only about the reason; that the tag is taken is known
             kept = target.repository(repository)
-            if tag_is_immutable(kept, tag):
+            if kept.tag_is_immutable(tag):
                 why = f"the repository is {kept.tag_mutability}, so that this tag cannot move"
     message = f"{repository}:{tag} names {found or 'nothing'}, not {wanted}, and was left alone: {why}"
     return TagTaken(message, repository=repository, tag=tag, wanted=wanted, found=found, code=code)

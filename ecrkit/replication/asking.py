@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
@@ -23,7 +22,7 @@ from ecrkit.replication.configuration import Destination
 from ecrkit.replication.statuses import ReplicationStatus
 from ecrkit.replication.waiting import DestinationWait, Part, Seen, SeenKind
 
-__all__ = ["DestinationRegistry", "SourceRegistry", "ask_destination", "ask_source", "parts_of", "tag_is_immutable"]
+__all__ = ["DestinationRegistry", "SourceRegistry", "ask_destination", "ask_source", "parts_of"]
 
 _INDEXES: Final = (
     "application/vnd.oci.image.index.v1+json",
@@ -123,24 +122,6 @@ def parts_of(source: SourceRegistry, repository: str, image: Image, *, referrers
     return tuple(found.values())
 
 
-def tag_is_immutable(repository: Repository, tag: str) -> bool:
-    """Return whether a tag, once given, may not move there: `*` in an exclusion is any run of characters.
-
-    Example:
-        >>> import datetime as dt
-        >>> made = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        >>> repository = Repository(name="app", arn="", registry_id="", uri="", created_at=made,
-        ...     tag_mutability="IMMUTABLE_WITH_EXCLUSION", mutability_exclusions=("dev-*",))
-        >>> tag_is_immutable(repository, "dev-1"), tag_is_immutable(repository, "v1")
-        (False, True)
-    """
-    excluded = any(
-        re.fullmatch(".*".join(map(re.escape, text.split("*"))), tag, re.DOTALL)
-        for text in repository.mutability_exclusions
-    )
-    return repository.tag_mutability.startswith("IMMUTABLE") != excluded
-
-
 def refusal(fault: EcrkitError) -> SeenKind:
     """Return which kind of refusal an error is."""
     if isinstance(fault, Throttled):
@@ -221,7 +202,7 @@ def ask_destination(
 def _immutable(registry: DestinationRegistry, repository: str, tag: str) -> bool | None:
     """Return whether the tag may not move there, None when the repository's settings may not be read."""
     try:
-        return tag_is_immutable(registry.repository(repository), tag)
+        return registry.repository(repository).tag_is_immutable(tag)
     except EcrkitError:
         return None  # the tag may yet come; the deadline ends it
 

@@ -15,6 +15,7 @@ from ecrkit.lifecycle import FleetItem, build, fleet_run, keep_last
 from ecrkit.records import Image
 from ecrkit.scanning import Gate, ImageScan, count_limit, judge_many
 from tests.support.manifests import CONFIG, blob, image_document, raw
+from tests.support.tools import require_module
 from tests.unit.scanning.build import finding, report
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
@@ -87,7 +88,7 @@ def test_a_dask_cluster(inventories, scans, serial):
     with warnings.catch_warnings():
         # Some of what dask imports and opens warns; that is not ours to mend.
         warnings.simplefilter("ignore")
-        distributed = pytest.importorskip("distributed")
+        distributed = require_module("distributed", package="distributed")
         with (
             distributed.LocalCluster(
                 n_workers=1, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None,
@@ -102,7 +103,7 @@ def test_a_dask_worker_in_another_process(inventories, serial):
     """What crosses to another machine is pickled; a worker in its own process shows that it can be."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        distributed = pytest.importorskip("distributed")
+        distributed = require_module("distributed", package="distributed")
         with (
             distributed.LocalCluster(
                 n_workers=1, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,

@@ -13,6 +13,7 @@ from ecrkit.errors import Denied
 from ecrkit.local import serve
 from ecrkit.replication import Destination, ReplicationConfiguration
 from tests.support.replication import AWAY, HOME, OWN, World, app, rule, two_platforms
+from tests.support.tools import require_operation
 
 THERE = Destination(AWAY, OWN)
 
@@ -70,13 +71,12 @@ class TestEnough:
             assert [f.code for f in registry.replication.coverage().findings] == ["default-settings"]
 
     def test_to_backfill(self):
+        require_operation("StartReplicationBackfill")
         world = World()
         world.push(app())
         world.configure(rule(AWAY))
         actions = ("ecr:StartReplicationBackfill", "ecr:DescribeReplicationBackfillResults")
         with called_by(world, *actions) as registry:
-            if not registry.replication.backfills.supported:
-                pytest.skip("this botocore has no backfills")
             assert registry.replication.backfills.run(THERE).ok
         with called_by(world, *WAIT) as registry, pytest.raises(Denied):
             registry.replication.backfills.start(THERE)

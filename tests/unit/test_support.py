@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tools import require_tool
+from tests.support.tools import require_module, require_operation, require_tool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -27,6 +27,34 @@ class TestRequireTool:
         monkeypatch.setenv("ECRKIT_REQUIRE_TOOLS", "1")
         with pytest.raises(pytest.fail.Exception, match="ECRKIT_REQUIRE_TOOLS"):
             require_tool("no-such-tool")
+
+
+class TestRequireOperation:
+    def test_an_operation_that_is_there(self) -> None:
+        require_operation("DescribeImages")
+
+    def test_without_it_a_test_is_skipped_and_fails_in_ci(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("ECRKIT_REQUIRE_TOOLS", raising=False)
+        with pytest.raises(pytest.skip.Exception, match="botocore has no NoSuchOperation"):
+            require_operation("NoSuchOperation")
+        monkeypatch.setenv("ECRKIT_REQUIRE_TOOLS", "1")
+        with pytest.raises(pytest.fail.Exception, match="ECRKIT_REQUIRE_TOOLS"):
+            require_operation("NoSuchOperation")
+        with pytest.raises(pytest.fail.Exception, match="no_such_module"):
+            require_module("no_such_module", package="nothing")
+
+
+def test_only_the_helpers_skip() -> None:
+    """A skip of a test's own would also skip in CI, where what is missing must fail."""
+    words = ("importor" + "skip", "mark.skip" + "if", "mark.x" + "fail", "pytest.sk" + "ip(", "mark.sk" + "ip(")
+    at_fault = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path.parent.name != "support"
+        for word in words
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert at_fault == []
 
 
 class TestInterpreters:

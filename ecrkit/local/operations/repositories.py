@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from ecrkit._internal.globs import matches
 from ecrkit.local.faults import invalid, refuse
 from ecrkit.local.operations._paging import page
 from ecrkit.local.registry import ARN
@@ -49,10 +49,7 @@ def checked_mutability(params: dict[str, Any]) -> tuple[str, list[dict[str, str]
 
 def tag_is_immutable(repo: RepositoryState, tag: str) -> bool:
     """Return whether the tag, once given, may not move: `*` in a filter is any run of characters, all else literal."""
-    excluded = any(
-        re.fullmatch(".*".join(re.escape(part) for part in item["filter"].split("*")), tag, re.DOTALL)
-        for item in repo.exclusion_filters
-    )
+    excluded = any(matches(item["filter"], tag) for item in repo.exclusion_filters)
     return repo.tag_mutability.startswith("IMMUTABLE") != excluded
 
 

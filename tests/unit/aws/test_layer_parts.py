@@ -13,6 +13,7 @@ from ecrkit.aws.layer_parts import STAND_IN
 from ecrkit.local import wire
 from ecrkit.local.validation import service_model
 from tests.support.promotion import TARGET, registry
+from tests.support.tools import require_module
 
 PART = bytes(range(256)) * 1024
 UPLOAD = service_model().operation_model("UploadLayerPart")
@@ -22,8 +23,9 @@ UPLOAD = service_model().operation_model("UploadLayerPart")
 def coder(request, monkeypatch):
     if not request.param:
         monkeypatch.setattr(base64_bytes, "_fast", None)
-    elif not base64_bytes.accelerated():
-        pytest.skip("pybase64 is not installed")
+    else:
+        require_module("pybase64", package="pybase64")
+        assert base64_bytes.accelerated()
     return request.param
 
 

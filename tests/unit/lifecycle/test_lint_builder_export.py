@@ -18,6 +18,7 @@ from ecrkit.lifecycle import (
     protect,
     simulate,
 )
+from tests.support.tools import require_module
 
 
 def advice(kit, images, *selections, children=None, action="expire"):
@@ -223,7 +224,7 @@ class TestExport:
         assert "<b>" not in page
 
     def test_frame(self, kit):
-        pytest.importorskip("pandas")
+        require_module("pandas", package="pandas")
         assert list(self.run(kit).to_pandas()["action"]) == ["expire", "expire", "keep"]
 
     def test_repr(self, kit):

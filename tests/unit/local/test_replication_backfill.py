@@ -6,14 +6,16 @@ import attrs
 import pytest
 
 from ecrkit.local import ServiceFault
-from ecrkit.local.validation import service_model
 from tests.support.replication import AWAY, FAR, HOME, OTHER, OWN, World, app, rule, two_platforms
+from tests.support.tools import require_operation
 
-pytestmark = pytest.mark.skipif(
-    "StartReplicationBackfill" not in service_model().operation_names, reason="this botocore has no backfills"
-)
 DESTINATION = {"region": AWAY, "registryId": OWN}
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(autouse=True)
+def _backfills() -> None:
+    require_operation("StartReplicationBackfill")
 
 
 def begin(world: World, region: str = AWAY, account: str = OWN) -> str:

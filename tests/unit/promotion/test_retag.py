@@ -10,7 +10,7 @@ import pytest
 
 from ecrkit import errors
 from ecrkit.local.images import filler, image, index, layer, push
-from ecrkit.promotion import TagTaken, tag_is_immutable
+from ecrkit.promotion import TagTaken
 
 V1 = "application/vnd.docker.distribution.manifest.v1+json"
 DOCKER = "application/vnd.docker.distribution.manifest."
@@ -131,7 +131,7 @@ class TestMutability:
     def test_moving(self, registry, mode, filters, moves):
         first, second = app(registry, "live", "a"), app(registry, "v2", "b")
         registry.gateway.put_tag_mutability("prod/app", mode, exclusions=filters)
-        assert tag_is_immutable(registry.repository("prod/app"), "live") is not moves
+        assert registry.repository("prod/app").tag_is_immutable("live") is not moves
         if moves:
             assert registry.promotion.retag("prod/app:v2", "live", move=True).digest == second
             return
