@@ -20,11 +20,26 @@ if TYPE_CHECKING:
     from ecrkit.aws.ecr import EcrGateway
     from ecrkit.ports import Clock
 
-__all__ = ["build", "conditions_of", "service_from"]
+__all__ = ["build", "conditions_of", "provenance_of", "service_from"]
 
 Observer = Callable[[Decision, float], None]
 
 _ATTEMPTS: Final = 3
+
+
+def provenance_of(gateway: EcrGateway) -> Provenance:
+    """Return the condition that provenance of the image is stored in the registry."""
+    return Provenance(gateway.referrers, _manifests(gateway))
+
+
+def _manifests(gateway: EcrGateway) -> Callable[[str, str], Manifest | None]:
+    def manifest(repository: str, digest: str) -> Manifest | None:
+        found = gateway.manifest_of(repository, digest)
+        if not isinstance(found, RawManifest):
+            return None
+        return Manifest.parse(found.text, media_type=found.media_type or None, digest=digest)
+
+    return manifest
 
 
 def conditions_of(
@@ -32,18 +47,12 @@ def conditions_of(
 ) -> tuple[Condition, ...]:
     """Return the conditions that one registry can answer; the one on base images only with a report on them."""
 
-    def manifest(repository: str, digest: str) -> Manifest | None:
-        found = gateway.manifest_of(repository, digest)
-        if not isinstance(found, RawManifest):
-            return None
-        return Manifest.parse(found.text, media_type=found.media_type or None, digest=digest)
-
     stored, made = Signed(gateway.referrers), SignedByEcr(gateway.signing_status)
     ways: Mapping[SignedBy, Condition] = {"referrer": stored, "status": made, "either": EitherSigned(stored, made)}
     always: tuple[Condition, ...] = (
-        ways[signed], NotArchived(gateway.image), Provenance(gateway.referrers, manifest)
+        ways[signed], NotArchived(gateway.image), provenance_of(gateway)
     )  # fmt: skip
-    return always if bases is None else (*always, BaseFresh(bases, manifest))
+    return always if bases is None else (*always, BaseFresh(bases, _manifests(gateway)))
 
 
 def build(

@@ -1,10 +1,11 @@
-"""Gates for promotions out of the other domains: scans, replication, and what refers to an image."""
+"""Gates for promotions out of the other domains: scans, provenance, replication, and what refers to an image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ecrkit.client.admission import provenance_of
 from ecrkit.errors import InvalidInput, InvalidReference
 from ecrkit.promotion.model import Candidate, GateAnswer, PromotionGate
 from ecrkit.refs import ImageRef
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from ecrkit.client.registry import Registry
     from ecrkit.scanning.gate import Gate
 
-__all__ = ["referrer_gate", "replication_gate", "scan_gate"]
+__all__ = ["provenance_gate", "referrer_gate", "replication_gate", "scan_gate"]
 
 
 def _place(registry: Registry, candidate: Candidate) -> tuple[Registry, ImageRef] | None:
@@ -59,6 +60,25 @@ def scan_gate(registry: Registry, gate: Gate) -> PromotionGate:
         where, ref = found
         verdict = gate.judge(where.scanning.read(ref), now=where.clock.now())
         return GateAnswer(gate="scan", outcome=verdict.outcome, reasons=[str(reason) for reason in verdict.reasons])
+
+    return ask
+
+
+def provenance_gate(registry: Registry) -> PromotionGate:
+    """Return the gate that passes when SLSA provenance of the image is stored in the source.
+
+    It is the condition `provenance` of admission: for an index each platform needs it, and an attestation that does not
+    say what it attests leaves it undetermined. That a record is there is all it says; it is no check of a signature.
+    Calls in the source: BatchGetImage and ListImageReferrers, as `ecrkit.admission.Provenance` says.
+    """
+
+    def ask(candidate: Candidate) -> GateAnswer:
+        found = _place(registry, candidate)
+        if found is None:
+            return _elsewhere("provenance")
+        where, ref = found
+        answer = provenance_of(where.gateway)(str(ref.repository), candidate.digest)
+        return GateAnswer(gate="provenance", outcome=answer.outcome, reasons=[answer.text])
 
     return ask
 

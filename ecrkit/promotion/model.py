@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
+from urllib.parse import quote, unquote
 
 import attrs
 from typing_extensions import override
@@ -243,6 +244,7 @@ class PromotionPlan(Record):
 
 
 _PREFIX: Final = "ecrkit.promotion."
+_PLAIN: Final = " /:+@()"
 
 
 @attrs.frozen(kw_only=True)
@@ -277,7 +279,8 @@ class PromotionRecord(Record):
             "who": self.who,
             "why": self.why,
             "status": self.status,
-            "gates": ",".join(f"{a.gate}={a.outcome}" for a in self.gates),
+            # A gate's name is the caller's: what separates the entries is written as %2C in it.
+            "gates": ",".join(f"{quote(a.gate, safe=_PLAIN)}={a.outcome}" for a in self.gates),
         }
         return {"org.opencontainers.image.created": iso(self.at)} | {
             _PREFIX + name: text for name, text in said.items() if text
@@ -298,7 +301,7 @@ class PromotionRecord(Record):
         for entry in filter(None, held.get("gates", "").split(",")):
             name, _, outcome = entry.rpartition("=")
             known: Outcome = "pass" if outcome == "pass" else "fail" if outcome == "fail" else "undetermined"
-            gates.append(GateAnswer(gate=name, outcome=known))
+            gates.append(GateAnswer(gate=unquote(name), outcome=known))
         return cls(
             source=held["source"], target=held["target"], digest=held["digest"], tag=held.get("tag"),
             former=held.get("former"), who=held.get("who", ""), why=held.get("why", ""), at=at,

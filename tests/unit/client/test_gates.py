@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from ecrkit import errors
-from ecrkit.client.gates import referrer_gate, replication_gate, scan_gate
+from ecrkit.client.gates import provenance_gate, referrer_gate, replication_gate, scan_gate
 from ecrkit.local.images import artifact, filler, image, push
 from ecrkit.promotion import Candidate, Promotion
 from ecrkit.scanning import Gate, count_limit
@@ -45,6 +45,21 @@ class TestComposed:
         with pytest.raises(errors.GateRefused, match="nothing of type"):
             made.promotion.promote(wanted)
         push(artifact(built, SBOM, content=b"{}"), made.client, SOURCE)
+        assert made.promotion.promote(wanted).digest == digest
+
+    def test_provenance(self, made):
+        built = image([filler(4096)])
+        digest = push(built, made.client, SOURCE, "v1")
+        gate = provenance_gate(made)
+        assert gate(candidate(digest)).outcome == "fail"
+        wanted = Promotion(source=f"{SOURCE}:v1", target=f"{TARGET}:v1", who="ci", why="x", gates={"provenance": gate})
+        with pytest.raises(errors.GateRefused, match="no provenance of the image is recorded"):
+            made.promotion.promote(wanted)
+        silent = artifact(built, "application/vnd.in-toto+json", content=b"{}")
+        push(silent, made.client, SOURCE)
+        assert gate(candidate(digest)).outcome == "undetermined"
+        push(artifact(built, "application/vnd.in-toto.provenance+dsse", content=b"{}"), made.client, SOURCE)
+        assert gate(candidate(digest)).outcome == "pass"
         assert made.promotion.promote(wanted).digest == digest
 
     def test_a_gate_of_no_type_is_refused(self, made):
