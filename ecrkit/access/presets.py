@@ -39,6 +39,8 @@ _PUSH = (
     "ecr:BatchCheckLayerAvailability", "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage",
     "ecr:UploadLayerPart",
 )  # fmt: skip
+PROMOTION_TARGET = (*_PUSH, "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:DescribeRepositories")
+"""What `presets.promotion` allows in the target; in another account its repositories must allow the same."""
 _TOKEN = ("ecr:GetAuthorizationToken",)
 Rows = Iterable[tuple[str, Sequence[str], Sequence[str] | str]]
 
@@ -163,9 +165,12 @@ def crawler(scope: Scope) -> PolicyDocument:
 
 
 def scan_reader(scope: Scope, *, inspector: bool = False) -> PolicyDocument:
-    """Return the policy to read scan findings; `inspector` adds Inspector's own lists for enhanced scanning."""
+    """Return the policy to read scan findings; `inspector` adds Inspector's own lists for enhanced scanning.
+
+    `ecr:BatchGetImage` reads the index of an image for several platforms, each of which has findings of its own.
+    """
     rows: list[tuple[str, Sequence[str], Sequence[str] | str]] = [
-        ("Findings", ("ecr:DescribeImageScanFindings", "ecr:DescribeImages"), scope.arns)
+        ("Findings", ("ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages"), scope.arns)
     ]
     if inspector:
         rows.append(("Inspector", ("inspector2:ListCoverage", "inspector2:ListFindings"), "*"))
@@ -173,10 +178,14 @@ def scan_reader(scope: Scope, *, inspector: bool = False) -> PolicyDocument:
 
 
 def lifecycle_admin(scope: Scope) -> PolicyDocument:
-    """Return the policy to read, preview, put and delete lifecycle policies and see what they act on."""
+    """Return the policy to read, preview, put and delete lifecycle policies and see what they act on.
+
+    `ecr:BatchGetImage` reads manifests: which images an index holds, and which layers would be freed.
+    """
     return _identity([("Lifecycle", (
-        "ecr:DeleteLifecyclePolicy", "ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy",
-        "ecr:GetLifecyclePolicyPreview", "ecr:PutLifecyclePolicy", "ecr:StartLifecyclePolicyPreview",
+        "ecr:BatchGetImage", "ecr:DeleteLifecyclePolicy", "ecr:DescribeImages", "ecr:DescribeRepositories",
+        "ecr:GetLifecyclePolicy", "ecr:GetLifecyclePolicyPreview", "ecr:PutLifecyclePolicy",
+        "ecr:StartLifecyclePolicyPreview",
     ), scope.arns)])  # fmt: skip
 
 
@@ -192,17 +201,37 @@ def replication_source(scope: Scope) -> PolicyDocument:
     """Return the policy to set up replication from a registry and follow it; the destination has its own policy."""
     return _identity(
         [
-            ("Configure", ("ecr:DescribeRegistry", "ecr:PutReplicationConfiguration"), "*"),
-            ("Follow", ("ecr:DescribeImageReplicationStatus",), scope.arns),
+            (
+                "Configure",
+                (
+                    "ecr:DescribeRegistry",
+                    "ecr:DescribeRepositories",
+                    "ecr:PutReplicationConfiguration",
+                ),
+                "*",
+            ),
+            (
+                "Follow",
+                (
+                    "ecr:BatchGetImage",
+                    "ecr:DescribeImageReplicationStatus",
+                    "ecr:DescribeImages",
+                ),
+                scope.arns,
+            ),
         ],
         _service_role(scope.partition, "replication.ecr.amazonaws.com", "AWSServiceRoleForECRReplication"),
     )
 
 
 def promotion(source: Scope, target: Scope) -> PolicyDocument:
-    """Return the policy to copy images from one scope to another, or to re-tag within one."""
+    """Return the policy to copy images from one scope to another, or to re-tag in the target, as `promotion` does.
+
+    Beside pulling and pushing it looks at what both sides hold: which image a tag names, and whether it may move.
+    """
     return _identity([
-        ("Token", _TOKEN, "*"), ("Read", _PULL, source.arns), ("Write", (*_PUSH, "ecr:BatchGetImage"), target.arns),
+        ("Token", _TOKEN, "*"), ("Read", (*_PULL, "ecr:DescribeImages"), source.arns),
+        ("Write", PROMOTION_TARGET, target.arns),
     ])  # fmt: skip
 
 
@@ -211,7 +240,8 @@ def pull_through_admin(scope: Scope) -> PolicyDocument:
     return _identity(
         [("Rules", (
             "ecr:CreatePullThroughCacheRule", "ecr:DeletePullThroughCacheRule", "ecr:DescribePullThroughCacheRules",
-            "ecr:UpdatePullThroughCacheRule", "ecr:ValidatePullThroughCacheRule",
+            "ecr:DescribeRepositoryCreationTemplates", "ecr:UpdatePullThroughCacheRule",
+            "ecr:ValidatePullThroughCacheRule",
         ), "*")],
         _service_role(scope.partition, "pullthroughcache.ecr.amazonaws.com", "AWSServiceRoleForECRPullThroughCache"),
     )  # fmt: skip

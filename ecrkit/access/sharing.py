@@ -21,6 +21,7 @@ from ecrkit.errors import InvalidInput
 __all__ = [
     "Pair",
     "codebuild_pull",
+    "cross_account_promotion",
     "cross_account_pull",
     "cross_account_push",
     "key_policy",
@@ -80,6 +81,27 @@ def cross_account_pull(scope: Scope, role: str) -> Pair:
 def cross_account_push(scope: Scope, role: str) -> Pair:
     """Return what a role of another account needs to push, and what the repositories must say."""
     return Pair(identity=presets.push(scope), repository=_grant("CrossAccountPush", role, _PUSH))
+
+
+def cross_account_promotion(source: Scope, target: Scope, role: str) -> Pair:
+    """Return what a role of the source's account needs to copy images into another account, and what is said there.
+
+    It is `presets.promotion` and the policy of the target's repositories; a plain push asks for less. The role reads
+    manifests in the target and cannot pull there, which `lint` says of the policy (`pull-without-layers`).
+
+    Raises:
+        InvalidInput: `role` is no ARN of a role.
+
+    Example:
+        >>> staging, prod = Scope("111111111111", "eu-west-1"), Scope("222222222222", "eu-west-1")
+        >>> pair = cross_account_promotion(staging, prod, "arn:aws:iam::111111111111:role/ci")
+        >>> "ecr:DescribeImages" in pair.repository.statements[0].actions
+        True
+    """
+    return Pair(
+        identity=presets.promotion(source, target),
+        repository=_grant("CrossAccountPromotion", role, [*presets.PROMOTION_TARGET]),
+    )
 
 
 def organization_pull(*, organization: str | None = None, paths: Sequence[str] = ()) -> PolicyDocument:

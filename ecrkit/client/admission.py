@@ -46,7 +46,6 @@ def conditions_of(
     gateway: EcrGateway, *, signed: SignedBy = "referrer", bases: BaseReport | None = None
 ) -> tuple[Condition, ...]:
     """Return the conditions that one registry can answer; the one on base images only with a report on them."""
-
     stored, made = Signed(gateway.referrers), SignedByEcr(gateway.signing_status)
     ways: Mapping[SignedBy, Condition] = {"referrer": stored, "status": made, "either": EitherSigned(stored, made)}
     always: tuple[Condition, ...] = (

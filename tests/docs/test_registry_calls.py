@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecrkit import Registry
+from ecrkit.access import PolicyDocument, Scope, presets
 
 # These compute from what they are given, or only hand on what another call of the table asks.
 ASKS_NOTHING = {
@@ -80,3 +81,45 @@ def test_rows_name_actions_and_calls(rows: list[dict[str, object]]) -> None:
         "ecr:BatchGetImage",
         "ecr:DescribeImages",
     )
+
+
+HERE = Scope("123456789012", "us-east-1")
+# The preset of each domain, and the calls that it is for. What a call does in another place or on top is not its job.
+PRESETS = {
+    "cost": (presets.crawler(HERE), {"inventories", "tags", "storage", "waste", "attribute", "hygiene", "plan_tags"}),
+    "snapshot": (presets.crawler(HERE), {""}),
+    "lifecycle": (
+        presets.lifecycle_admin(HERE),
+        {"policy", "dry_run", "preview", "plan", "apply", "fleet_run", "fleet_plans", "advance", "inventory"},
+    ),
+    "scanning": (presets.scan_reader(HERE), {"resolve", "report", "read", "reports"}),
+    "access": (
+        presets.audit(HERE),
+        {"plan_repository", "plan_registry", "readable_from_outside", "explain_pull", "explain_push", "diagnose"},
+    ),
+    "pull_through": (presets.pull_through_admin(HERE), {"cache", "plan", "apply", "validate"}),
+    "promotion": (
+        presets.promotion(HERE, HERE),
+        {
+            "retag", "plan", "plan_many", "apply", "copy", "copy_many", "plan_promotion", "promote", "history",
+            "plan_rollback", "roll_back",
+        },
+    ),
+    "replication": (presets.replication_source(HERE), {"configuration", "plan", "apply", "pairs", "wait"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("domain", sorted(PRESETS))
+def test_the_preset_of_a_domain_allows_its_calls(rows: list[dict[str, object]], domain: str) -> None:
+    document, calls = PRESETS[domain]
+    assert isinstance(document, PolicyDocument)
+    allowed = {action for statement in document.statements for action in statement.actions}
+    asked: dict[str, set[str]] = {}
+    for row in rows:
+        name = str(row["call"]).strip("`").removeprefix("registry.").partition("(")[0]
+        head, _, method = name.partition(".")
+        # `wait(ref, start=True)` also starts a scan.
+        if head == domain and method in calls and "start=True" not in str(row["call"]):
+            asked.setdefault(method, set()).update(row["actions"])  # type: ignore[call-overload]
+    assert asked.keys() == calls
+    assert {method: sorted(actions - allowed) for method, actions in asked.items() if actions - allowed} == {}

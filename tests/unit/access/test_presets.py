@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import attrs
 import pytest
@@ -56,11 +57,12 @@ JOBS = {
     ),
     "fargate": (presets.fargate_execution(HERE), TOKEN + on(APP, *PULL) + on(ADDON, *PULL)),
     "promotion": (
-        presets.promotion(CACHE, HERE), TOKEN + on(HUB, *PULL) + on(APP, *PUSH, "BatchGetImage"),
+        presets.promotion(CACHE, HERE), TOKEN + on(HUB, *PULL, "DescribeImages")
+        + on(APP, *PUSH, "BatchGetImage", "DescribeImages", "DescribeRepositories"),
     ),
-    "scan_reader": (presets.scan_reader(HERE), on(APP, "DescribeImageScanFindings", "DescribeImages")),
+    "scan_reader": (presets.scan_reader(HERE), on(APP, "BatchGetImage", "DescribeImageScanFindings", "DescribeImages")),
     "lifecycle": (presets.lifecycle_admin(HERE), on(
-        APP, "DeleteLifecyclePolicy", "DescribeImages", "DescribeRepositories", "GetLifecyclePolicy",
+        APP, "BatchGetImage", "DeleteLifecyclePolicy", "DescribeImages", "DescribeRepositories", "GetLifecyclePolicy",
         "GetLifecyclePolicyPreview", "PutLifecyclePolicy", "StartLifecyclePolicyPreview",
     )),
     "audit": (presets.audit(HERE), on("*", *REGISTRY) + on(
@@ -73,11 +75,11 @@ JOBS = {
     )),
     "pull_through_admin": (presets.pull_through_admin(HERE), on(
         "*", "CreatePullThroughCacheRule", "DeletePullThroughCacheRule", "DescribePullThroughCacheRules",
-        "UpdatePullThroughCacheRule", "ValidatePullThroughCacheRule",
+        "DescribeRepositoryCreationTemplates", "UpdatePullThroughCacheRule", "ValidatePullThroughCacheRule",
     ) + [("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ME}:role/aws-service-role/"
           "pullthroughcache.ecr.amazonaws.com/AWSServiceRoleForECRPullThroughCache")]),
-    "replication_source": (presets.replication_source(HERE), on("*", "DescribeRegistry", "PutReplicationConfiguration")
-        + on(APP, "DescribeImageReplicationStatus") + [("iam:CreateServiceLinkedRole",
+    "replication_source": (presets.replication_source(HERE), on("*", "DescribeRegistry", "DescribeRepositories", "PutReplicationConfiguration")
+        + on(APP, "BatchGetImage", "DescribeImageReplicationStatus", "DescribeImages") + [("iam:CreateServiceLinkedRole",
           f"arn:aws:iam::{ME}:role/aws-service-role/replication.ecr.amazonaws.com/AWSServiceRoleForECRReplication")]),
     "pull_through_role": (presets.pull_through_role(CACHE, HERE), TOKEN
         + on(HUB, *PULL, "BatchImportUpstreamImage", "GetImageCopyStatus")
@@ -89,7 +91,7 @@ JOBS = {
     "template_role": (presets.template_role(HERE), on(APP, "CreateRepository", "TagResource")),
     "template_role_key": (presets.template_role(HERE, key=KEY), on(APP, "CreateRepository", "TagResource")
         + on(KEY, "kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant")),
-    "scan_reader_inspector": (presets.scan_reader(HERE, inspector=True), on(APP, "DescribeImageScanFindings",
+    "scan_reader_inspector": (presets.scan_reader(HERE, inspector=True), on(APP, "BatchGetImage", "DescribeImageScanFindings",
         "DescribeImages") + on("*", "inspector2:ListCoverage", "inspector2:ListFindings")),
     "public_pull": (presets.public_pull(), [("ecr-public:GetAuthorizationToken", "*"), ("sts:GetServiceBearerToken", "*")]),
     "public_push": (presets.public_push(ME), [("ecr-public:GetAuthorizationToken", "*"), ("sts:GetServiceBearerToken", "*"),
@@ -150,13 +152,19 @@ class TestSharing:
         return evaluate(request, Policies(identity=[pair.identity], repository=repository)).outcome
 
     @pytest.mark.parametrize(
-        ("make", "names"), [(sharing.cross_account_pull, PULL), (sharing.cross_account_push, PUSH)]
+        ("make", "names"),
+        [
+            (sharing.cross_account_pull, PULL),
+            (sharing.cross_account_push, PUSH),
+            (partial(sharing.cross_account_promotion, CACHE), (*PUSH, "DescribeImages", "DescribeRepositories")),
+        ],
     )
     def test_pair(self, make, names) -> None:
         pair = make(HERE, f"arn:aws:iam::{OTHER}:role/node")
         assert {self.ask(pair, n) for n in names} == {"Allowed"}
         assert {self.ask(pair, n, one_side=True) for n in names} == {"ImplicitlyDenied"}
-        assert lint(pair.repository) == ()
+        expected = ["pull-without-layers"] if isinstance(make, partial) else []
+        assert [found.code for found in lint(pair.repository)] == expected
         with pytest.raises(InvalidInput):
             make(HERE, f"arn:aws:sts::{OTHER}:assumed-role/node/i-0")
 
@@ -228,6 +236,8 @@ class TestSharing:
         scope, role, oidc = Scope(ME, region), f"arn:{partition}:iam::{OTHER}:role/r", f"oidc.eks.{region}.example/id/A"
         pods = {"namespace": "a", "service_account": "b", "partition": partition}
         pairs = [sharing.cross_account_pull(scope, role), sharing.cross_account_push(scope, role)]
+        promotion = sharing.cross_account_promotion(scope, scope, role)
+        pairs.append(promotion)
         documents = [
             presets.pull(scope), presets.pull_through(scope), presets.push(scope, cache=True), presets.audit(scope),
             presets.node_role(scope, pull_through_cache=scope, addon_account="602401143452"), presets.crawler(scope),
@@ -246,7 +256,9 @@ class TestSharing:
         for document in documents:
             named = set(re.findall(r"arn:([a-z-]+):", document.to_json()))
             assert named == {partition}
-            assert lint(document, region=region) == ()
+            # Who promotes reads manifests in the target and pulls nothing there.
+            expected = ["pull-without-layers"] if document is promotion.repository else []
+            assert [found.code for found in lint(document, region=region)] == expected
 
     @pytest.mark.parametrize(("partition", "name"), [
         ("aws", "ec2.amazonaws.com"), ("aws-cn", "ec2.amazonaws.com.cn"), ("aws-iso", "ec2.c2s.ic.gov"),
@@ -289,6 +301,8 @@ SHARED = {
         (GUEST, f"ecr:{n}", APP, {}) for n in PULL]),
     "cross_account_push": ("repository", sharing.cross_account_push(HERE, GUEST).repository, [
         (GUEST, f"ecr:{n}", APP, {}) for n in PUSH]),
+    "cross_account_promotion": ("repository", sharing.cross_account_promotion(CACHE, HERE, GUEST).repository, [
+        (GUEST, f"ecr:{n}", APP, {}) for n in (*PUSH, "BatchGetImage", "DescribeImages", "DescribeRepositories")]),
     "organization": ("repository", sharing.organization_pull(organization="o-a"), [
         (GUEST, f"ecr:{n}", APP, {"aws:PrincipalOrgID": "o-a"}) for n in PULL]),
     "lambda": ("repository", sharing.lambda_pull(OTHER, "eu-west-1"), [
