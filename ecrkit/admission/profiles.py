@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 import attrs
 
 from ecrkit._internal.globs import matches_any
 from ecrkit.admission.decisions import Mode, OutsidePolicy
-from ecrkit.errors import InvalidPolicy, Problem
+from ecrkit.errors import InvalidPolicy
+from ecrkit.scanning._documents import profile_name_problems
 from ecrkit.scanning.exemptions import Exemptions
 from ecrkit.scanning.gate import Gate
 from ecrkit.scanning.vex import VexStatements
@@ -58,12 +58,7 @@ class AdmissionProfiles:
     entries: tuple[AdmissionProfile, ...] = attrs.field(converter=_profiles)
 
     def __attrs_post_init__(self) -> None:
-        problems = [] if self.entries else [Problem("$.profiles", "name at least one profile")]
-        problems += [
-            Problem("$.profiles", f"two profiles are named {name!r}")
-            for name, count in Counter(p.name for p in self.entries).items()
-            if count > 1
-        ]
+        problems = profile_name_problems(p.name for p in self.entries)
         if problems:
             raise InvalidPolicy("not a set of admission profiles", problems)
 

@@ -87,16 +87,7 @@ class CostService:
             NotFound: a name has no repository.
             CredentialsMissing: there are no usable credentials, or not any more.
         """
-
-        def read(repository: Repository) -> dict[str, str] | None:
-            try:
-                return dict(self.resource_tags.tags_of(repository.arn))
-            except CredentialsMissing:
-                raise  # every other repository would fail alike, and nobody would be told why
-            except AwsCallFailed:
-                return None
-
-        return {r.name: found for r, found in self._each(read, self._named(names), on_progress, "resource tags")}
+        return self._tags_of(self._named(names), on_progress)
 
     def _named(self, names: Names) -> list[Repository]:
         every = list(self.repositories.repositories())
@@ -303,7 +294,9 @@ class CostService:
         arns = {repository.name: repository.arn for repository in found}
         return plan_tags(wanted, current=self._tags_of(found), arns=arns, now=self.clock.now(), remove=remove)
 
-    def _tags_of(self, repositories: list[Repository]) -> dict[str, dict[str, str] | None]:
+    def _tags_of(
+        self, repositories: list[Repository], on_progress: OnProgress | None = None
+    ) -> dict[str, dict[str, str] | None]:
         def read(repository: Repository) -> dict[str, str] | None:
             try:
                 return dict(self.resource_tags.tags_of(repository.arn))
@@ -312,7 +305,7 @@ class CostService:
             except AwsCallFailed:
                 return None
 
-        return {r.name: found for r, found in self._each(read, repositories, None, "resource tags")}
+        return {r.name: found for r, found in self._each(read, repositories, on_progress, "resource tags")}
 
     def apply_tags(self, plan: TagPlan, *, on_progress: OnProgress | None = None) -> TagsApplied:
         """Write the tags of a plan, unless the tags of one of its repositories have changed since.

@@ -1,4 +1,4 @@
-"""Reading policy texts: JSON as the standard has it, nothing that one parser takes and the next refuses."""
+"""Reading policy texts, JSON as the standard has it and nothing that one parser takes alone; the members of records."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import attrs
+
 from ecrkit.errors import Problem
 
-__all__ = ["MAX_LENGTH", "MIN_LENGTH", "NOT_JSON", "length_problems", "load"]
+__all__ = ["MAX_LENGTH", "MIN_LENGTH", "NOT_JSON", "length_problems", "load", "member_problems"]
 
 MIN_LENGTH: Final = 100
 MAX_LENGTH: Final = 30_720
@@ -93,3 +95,10 @@ def load(text: str) -> tuple[Any, list[Problem]]:
         for name in dict.fromkeys(twice)
     ]
     return value, problems
+
+
+def member_problems(kind: type, saved: Mapping[str, object], *, what: str) -> list[Problem]:
+    """Return which members a saved record lacks, and which are none of its kind's."""
+    names = {field.name for field in attrs.fields(kind)}
+    problems = [Problem(f"$.{name}", "is missing") for name in sorted(names - set(saved))]
+    return problems + [Problem(f"$.{n}", f"is no member of {what}") for n in sorted(map(str, set(saved) - names))]

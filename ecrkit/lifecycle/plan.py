@@ -12,6 +12,7 @@ import attrs
 from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import parse_time
 from ecrkit.errors import InvalidInput, InvalidReference, PlanRefused, Problem
+from ecrkit.lifecycle._reading import member_problems
 from ecrkit.lifecycle.policy import LifecyclePolicy
 from ecrkit.refs import ImageRef
 
@@ -78,9 +79,7 @@ def _texts(value: object) -> bool:
 def _problems(saved: object) -> list[Problem]:
     if not isinstance(saved, Mapping):
         return [Problem("$", "must be an object")]
-    names = {a.name for a in attrs.fields(Plan)}
-    problems = [Problem(f"$.{name}", "is missing") for name in sorted(names - set(saved))]
-    problems += [Problem(f"$.{name}", "is no member of a plan") for name in sorted(map(str, set(saved) - names))]
+    problems = member_problems(Plan, saved, what="a plan")
     if problems:
         return problems
     if saved["format"] != _FORMAT:

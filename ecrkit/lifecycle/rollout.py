@@ -19,6 +19,7 @@ from ecrkit._internal.jsonio import Record
 from ecrkit._internal.times import parse_time, require_aware
 from ecrkit.errors import InvalidInput, Problem
 from ecrkit.images.inventory import Inventory
+from ecrkit.lifecycle._reading import member_problems
 from ecrkit.lifecycle.plan import Plan
 from ecrkit.records import Image
 
@@ -252,9 +253,7 @@ def _wrong(plan: Plan, seen: Observed) -> list[str]:
 def _problems(saved: object) -> list[Problem]:
     if not isinstance(saved, Mapping):
         return [Problem("$", "must be an object")]
-    names = {a.name for a in attrs.fields(RollOut)}
-    problems = [Problem(f"$.{name}", "is missing") for name in sorted(names - set(saved))]
-    problems += [Problem(f"$.{name}", "is no member of a roll-out") for name in sorted(map(str, set(saved) - names))]
+    problems = member_problems(RollOut, saved, what="a roll-out")
     if problems:
         return problems
     if saved["format"] != _FORMAT:

@@ -7,13 +7,14 @@ import json
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ecrkit.errors import InvalidPolicy, Problem
 
-__all__ = ["Checker", "document", "load_text"]
+__all__ = ["Checker", "document", "load_text", "profile_name_problems"]
 
 # fromisoformat also reads dates by the week, 2026-W52-1, which nobody writes on purpose.
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -167,3 +168,12 @@ class Checker:
         """Raise InvalidPolicy when anything was wrong."""
         if self.problems:
             raise InvalidPolicy(self.what, self.problems)
+
+
+def profile_name_problems(names: Iterable[str]) -> list[Problem]:
+    """Return what is wrong with the names of profiles in order: there is none, or two have the same."""
+    counts = Counter(names)
+    problems = [] if counts else [Problem("$.profiles", "name at least one profile")]
+    return problems + [
+        Problem("$.profiles", f"two profiles are named {name!r}") for name, count in counts.items() if count > 1
+    ]

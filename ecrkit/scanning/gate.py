@@ -12,6 +12,7 @@ import attrs
 from ecrkit._internal.globs import matches, matches_any
 from ecrkit._internal.times import require_aware
 from ecrkit.errors import InvalidPolicy, Problem
+from ecrkit.scanning._documents import profile_name_problems
 from ecrkit.scanning.conditions import View
 from ecrkit.scanning.exemptions import ExemptionMatcher, ExemptionReport, Exemptions
 from ecrkit.scanning.findings import Finding, ScanReport
@@ -401,12 +402,7 @@ class Profiles:
     entries: tuple[Profile, ...] = attrs.field(converter=_profiles)
 
     def __attrs_post_init__(self) -> None:
-        problems = [] if self.entries else [Problem("$.profiles", "name at least one profile")]
-        problems += [
-            Problem("$.profiles", f"two profiles are named {name!r}")
-            for name, count in Counter(p.name for p in self.entries).items()
-            if count > 1
-        ]
+        problems = profile_name_problems(p.name for p in self.entries)
         if problems:
             raise InvalidPolicy("not a set of profiles", problems)
 
