@@ -1,25 +1,19 @@
 """A loopback server that answers like ECR and costs almost nothing: prepared pages, a latency, and a token bucket.
 
-It runs in a process of its own, so that it does not share the interpreter lock with what is measured. As a module it
-is that process: it prints its port, and answers `GET /count` with the number of requests it has seen.
+As a module it is the process that serves: it prints its port, and answers `GET /count` with the number of requests it
+has seen since it was last asked.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from contextlib import AbstractContextManager
+from typing import Any
 
-TARGET = "AmazonEC2ContainerRegistry_V20150921."
+from benchmarks.support.served import Handler, Running, serve_forever, started
 
 
 def page(repository: str, first: int, size: int, token: str | None) -> bytes:
@@ -73,78 +67,33 @@ def serve(*, pages: int, size: int, latency: float, rate: float) -> None:
     count = 0
     counting = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1  # headers and body in one packet
-
-        def answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-            self.wfile.flush()
-
-        def do_GET(self) -> None:
+    class Pages(Handler):
+        def counted(self) -> object:
             nonlocal count
             with counting:
                 seen, count = count, 0
-            self.answer(200, str(seen).encode())
+            return seen
 
-        def do_POST(self) -> None:
+        def reply(self, operation: str, parameters: dict[str, Any]) -> tuple[int, bytes]:
             nonlocal count
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with counting:
                 count += 1
             granted = bucket is None or bucket.take()
             time.sleep(latency)
             if not granted:
-                self.answer(400, b'{"__type": "ThrottlingException", "message": "Rate exceeded"}')
-            elif self.headers["X-Amz-Target"] == TARGET + "DescribeImages":
-                self.answer(200, prepared[int((asked.get("nextToken") or "p0")[1:])])
-            else:
-                self.answer(400, b'{"__type": "InvalidParameterException", "message": "only DescribeImages"}')
+                return 400, b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
+            if operation == "DescribeImages":
+                return 200, prepared[int((parameters.get("nextToken") or "p0")[1:])]
+            return 400, b'{"__type": "InvalidParameterException", "message": "only DescribeImages"}'
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
+    serve_forever(Pages)
 
 
-class Running:
-    """The server's address, and how many requests it has seen since it was last asked."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def requests(self) -> int:
-        with urllib.request.urlopen(f"{self.url}/count", timeout=10) as answer:
-            return int(answer.read())
-
-
-@contextmanager
-def running(*, pages: int = 1, size: int = 1000, latency: float = 0.06, rate: float = 0.0) -> Iterator[Running]:
-    """Run the server in another process for the length of the block."""
-    options = [
-        f"--{name}={value}" for name, value in (("pages", pages), ("size", size), ("latency", latency), ("rate", rate))
-    ]
-    command = [sys.executable, "-m", "benchmarks.support.page_server", *options]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Running(int(process.stdout.readline()))
-        finally:
-            process.terminate()
-            process.wait(10)
+def running(
+    *, pages: int = 1, size: int = 1000, latency: float = 0.06, rate: float = 0.0
+) -> AbstractContextManager[Running]:
+    """Run the server in another process for the length of a block."""
+    return started("benchmarks.support.page_server", pages=pages, size=size, latency=latency, rate=rate)
 
 
 if __name__ == "__main__":
@@ -154,7 +103,4 @@ if __name__ == "__main__":
     parser.add_argument("--latency", type=float, default=0.06)
     parser.add_argument("--rate", type=float, default=0.0)
     options = parser.parse_args()
-    try:
-        serve(pages=options.pages, size=options.size, latency=options.latency, rate=options.rate)
-    except KeyboardInterrupt:
-        sys.exit(0)
+    serve(pages=options.pages, size=options.size, latency=options.latency, rate=options.rate)

@@ -1,6 +1,6 @@
 """A loopback server that answers every read of a crawl like ECR, from prepared bytes, with a latency.
 
-It runs in a process of its own. As a module it is that process: it prints its port, and answers `GET /count` with the
+As a module it is the process that serves: it prints its port, and answers `GET /count` with the
 number of requests of each operation since it was last asked.
 """
 
@@ -9,19 +9,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from contextlib import AbstractContextManager
+from typing import Any
 
-TARGET = "AmazonEC2ContainerRegistry_V20150921."
+from benchmarks.support.served import Handler, Running, serve_forever, started
+
 ACCOUNT = "123456789012"
 OCI = "application/vnd.oci.image.manifest.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -133,69 +128,25 @@ def serve(*, repositories: int, size: int, latency: float) -> None:
     seen: Counter[str] = Counter()
     counting = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1  # headers and body in one packet
-
-        def say(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-            self.wfile.flush()
-
-        def do_GET(self) -> None:
+    class Reads(Handler):
+        def counted(self) -> object:
             with counting:
-                told = json.dumps(seen).encode()
+                told = dict(seen)
                 seen.clear()
-            self.say(200, told)
+            return told
 
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
-            operation = str(self.headers["X-Amz-Target"]).removeprefix(TARGET)
+        def reply(self, operation: str, parameters: dict[str, Any]) -> tuple[int, bytes]:
             with counting:
                 seen[operation] += 1
             time.sleep(latency)
-            self.say(*answer(operation, asked))
+            return answer(operation, parameters)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
+    serve_forever(Reads)
 
 
-class Running:
-    """The server's address, and how many requests of each operation it has seen since it was last asked."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def requests(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"{self.url}/count", timeout=10) as answered:
-            return dict(json.loads(answered.read()))
-
-
-@contextmanager
-def running(*, repositories: int, size: int, latency: float = 0.06) -> Iterator[Running]:
-    """Run the server in another process for the length of the block."""
-    options = [f"--repositories={repositories}", f"--size={size}", f"--latency={latency}"]
-    command = [sys.executable, "-m", "benchmarks.support.registry_server", *options]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Running(int(process.stdout.readline()))
-        finally:
-            process.terminate()
-            process.wait(10)
+def running(*, repositories: int, size: int, latency: float = 0.06) -> AbstractContextManager[Running]:
+    """Run the server in another process for the length of a block."""
+    return started("benchmarks.support.registry_server", repositories=repositories, size=size, latency=latency)
 
 
 if __name__ == "__main__":
@@ -204,7 +155,4 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, default=100)
     parser.add_argument("--latency", type=float, default=0.06)
     options = parser.parse_args()
-    try:
-        serve(repositories=options.repositories, size=options.size, latency=options.latency)
-    except KeyboardInterrupt:
-        sys.exit(0)
+    serve(repositories=options.repositories, size=options.size, latency=options.latency)
