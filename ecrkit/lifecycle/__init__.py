@@ -16,7 +16,8 @@ from ecrkit.lifecycle.builder import (
 from ecrkit.lifecycle.conventions import Keep, convention_parts, pattern_strays
 from ecrkit.lifecycle.diff import FateChange, PolicyDiff, diff
 from ecrkit.lifecycle.expect import Expectation, ExpectationFailed, ExpectationReport
-from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun, GroupTotal, RepositoryRun, fleet_run
+from ecrkit.lifecycle.fleet import Assignment, FleetItem, fleet_run
+from ecrkit.lifecycle.fleet_totals import FleetRun, GroupTotal, RepositoryRun
 from ecrkit.lifecycle.forecast import Forecast, ForecastWeek, Interval, MonthlyCost, QuotaDate, forecast
 from ecrkit.lifecycle.goal import Family, Goal, bytes_within, families_of, must_stay
 from ecrkit.lifecycle.lint import Advice, lint

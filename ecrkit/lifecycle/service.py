@@ -13,7 +13,8 @@ from ecrkit.deployments.in_use import InUse
 from ecrkit.errors import Conflict, InvalidInput, NotFound, PlanOutdated, WaitExpired, WaitFailed
 from ecrkit.events import Event
 from ecrkit.images.inventory import Inventory
-from ecrkit.lifecycle.fleet import Assignment, FleetItem, FleetRun
+from ecrkit.lifecycle.fleet import Assignment, FleetItem
+from ecrkit.lifecycle.fleet_totals import FleetRun
 from ecrkit.lifecycle.live import FleetPlans, Names, Restored
 from ecrkit.lifecycle.plan import Plan, protected_digests
 from ecrkit.lifecycle.policy import LifecyclePolicy, LifecyclePolicyError

@@ -82,11 +82,6 @@ class Build(Record):
             raise InvalidInput("not the facts of a build", problems)
 
     @property
-    def short_commit(self) -> str | None:
-        """The first twelve digits of the commit, or None."""
-        return None if self.commit is None else self.commit[:12]
-
-    @property
     def identity(self) -> str:
         """A digest of what makes this build this one: two records of one build have the same.
 
